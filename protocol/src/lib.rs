@@ -17,4 +17,17 @@
     )
 )]
 
+pub mod codec;
+pub mod combined;
+pub mod distinguished;
+pub mod error;
+pub mod implicit_tree;
+pub mod ladder;
+pub mod log_tree;
+pub mod monitor;
+pub mod prefix_tree;
+pub mod search;
 pub mod suite;
+pub mod update;
+pub mod user;
+pub mod wire;
