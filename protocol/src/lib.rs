@@ -26,6 +26,7 @@ pub mod ladder;
 pub mod log_tree;
 pub mod monitor;
 pub mod prefix_tree;
+pub mod provider;
 pub mod search;
 pub mod suite;
 pub mod update;

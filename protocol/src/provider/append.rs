@@ -1,0 +1,106 @@
+//! Making the next log entry.
+
+use crate::log_tree::{Subtree, full_subtrees, leaf_value, parent_value, root_of_full_subtrees};
+use crate::prefix_tree::{InsertError, LeafId, LeafPath, LeafPaths, Node, STAND_IN, insert};
+use crate::wire::{HashValue, LogEntry, PrefixLeaf};
+
+/// What has to be known of a log to append to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// Number of log entries.
+    pub size: u64,
+    /// Timestamp of the rightmost one; 0 if there is none.
+    pub timestamp: u64,
+    /// Heads of the full subtrees of the log tree, left to right.
+    pub full_subtrees: Vec<HashValue>,
+    /// Root of the newest prefix tree.
+    pub prefix_root: Option<Node>,
+    /// The id that the next leaf gets.
+    pub next_leaf: LeafId,
+}
+
+impl Tip {
+    /// A log without entries.
+    pub fn empty() -> Self {
+        Self {
+            size: 0,
+            timestamp: 0,
+            full_subtrees: Vec::new(),
+            prefix_root: None,
+            next_leaf: 1,
+        }
+    }
+
+    /// Root of the log tree; none if the log is empty.
+    pub fn root(&self) -> Option<HashValue> {
+        root_of_full_subtrees(self.size, &self.full_subtrees)
+    }
+}
+
+/// A log entry and everything that comes with it.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The log entry, at the position that was the old size.
+    pub entry: LogEntry,
+    /// Records of the new leaves.
+    pub paths: Vec<(LeafId, LeafPath)>,
+    /// Heads of balanced subtrees of the log tree that are now complete.
+    pub subtrees: Vec<(Subtree, HashValue)>,
+    /// The log afterwards.
+    pub tip: Tip,
+}
+
+/// Appends a log entry that adds `leaves` to the prefix tree. A clock that runs backwards does not
+/// make timestamps do so.
+pub fn append<P>(
+    paths: &P,
+    tip: &Tip,
+    timestamp: u64,
+    leaves: &[PrefixLeaf],
+) -> Result<Appended, P::Error>
+where
+    P: LeafPaths,
+    P::Error: From<InsertError>,
+{
+    let inserted = insert(paths, tip.prefix_root, leaves, tip.next_leaf)?;
+    let entry = LogEntry {
+        timestamp: timestamp.max(tip.timestamp),
+        prefix_tree: inserted.root.map_or(STAND_IN, |node| node.value),
+    };
+    // Like adding one to a binary number: full subtrees of equal size merge from the right.
+    let mut heads: Vec<(Subtree, HashValue)> = full_subtrees(tip.size)
+        .into_iter()
+        .zip(tip.full_subtrees.iter().copied())
+        .collect();
+    let mut merged = (Subtree::leaf(tip.size), leaf_value(&entry));
+    let mut subtrees = vec![merged];
+    while let Some((left, value)) = heads
+        .last()
+        .copied()
+        .filter(|(l, _)| l.level == merged.0.level)
+    {
+        heads.pop();
+        merged = (
+            Subtree {
+                level: left.level.saturating_add(1),
+                index: left.index / 2,
+            },
+            parent_value(&value, left.size(), &merged.1, left.size()),
+        );
+        subtrees.push(merged);
+    }
+    heads.push(merged);
+    let added = u64::try_from(inserted.paths.len()).unwrap_or(u64::MAX);
+    Ok(Appended {
+        entry,
+        paths: inserted.paths,
+        subtrees,
+        tip: Tip {
+            size: tip.size.saturating_add(1),
+            timestamp: entry.timestamp,
+            full_subtrees: heads.into_iter().map(|(_, value)| value).collect(),
+            prefix_root: inserted.root,
+            next_leaf: tip.next_leaf.saturating_add(added),
+        },
+    })
+}

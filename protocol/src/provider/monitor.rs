@@ -1,0 +1,144 @@
+//! Answering Contact Monitoring, Owner Initialization, Owner Monitoring and Distinguished requests.
+
+use crate::distinguished::{Recent, walk};
+use crate::implicit_tree::right_direct_path;
+use crate::monitor::{self, MonitorMap, OwnerProgress, owner_init_entries, owner_init_versions};
+use crate::provider::record::record;
+use crate::provider::update::groups_after;
+use crate::provider::{Directory, Refusal};
+use crate::wire::{
+    ContactMonitorRequest, DistinguishedRequest, MonitorMapEntry, MonitorResponse,
+    OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
+};
+
+/// Answers contact monitoring.
+pub fn contact_monitor<D: Directory>(
+    directory: &D,
+    request: &ContactMonitorRequest,
+) -> Result<MonitorResponse, D::Error> {
+    let map = check_entries(directory, &request.label, &request.entries)?;
+    let (full_tree_head, _, proof) = record(directory, request.last, &request.label, |view| {
+        monitor::contact_monitor(view, &map, None)
+    })?;
+    Ok(MonitorResponse {
+        full_tree_head,
+        proof,
+    })
+}
+
+/// Answers owner initialization.
+pub fn owner_init<D: Directory>(
+    directory: &D,
+    request: &OwnerInitRequest,
+) -> Result<OwnerInitResponse, D::Error> {
+    if request.start >= directory.tree_head().tree_size {
+        return Err(Refusal::Invalid("`start` is not in the log").into());
+    }
+    let greatest = directory.greatest_version(&request.label)?;
+    let (full_tree_head, (greatest_versions, binary_ladder), init) =
+        record(directory, request.last, &request.label, |view| {
+            let entries = owner_init_entries(view, request.start)?;
+            let mut versions = Vec::new();
+            for position in &entries {
+                match view.source.greatest_at(greatest, *position)? {
+                    Some(version) => versions.push(version),
+                    None => break,
+                }
+            }
+            monitor::owner_init(view, &entries, &versions)?;
+            let newest = versions.first().copied();
+            let steps = view
+                .source
+                .ladder_steps(&owner_init_versions(&versions), |v| newest >= Some(v))?;
+            Ok((versions, steps))
+        })?;
+    Ok(OwnerInitResponse {
+        full_tree_head,
+        greatest_versions,
+        binary_ladder,
+        init,
+    })
+}
+
+/// Answers owner monitoring with at most `max_ladders` distinguished entries.
+pub fn owner_monitor<D: Directory>(
+    directory: &D,
+    request: &OwnerMonitorRequest,
+    max_ladders: usize,
+) -> Result<MonitorResponse, D::Error> {
+    let label = &request.label;
+    let map = check_entries(directory, label, &request.entries)?;
+    if request.start >= directory.tree_head().tree_size {
+        return Err(Refusal::Invalid("`start` is not in the log").into());
+    }
+    let greatest = directory.greatest_version(label)?;
+    if request.greatest_version > greatest {
+        return Err(Refusal::VersionConflict.into());
+    }
+    let (full_tree_head, _, proof) = record(directory, request.last, label, |view| {
+        view.source
+            .limit_owner(max_ladders, request.greatest_version);
+        let version_at_start = view.source.greatest_at(greatest, request.start)?;
+        if version_at_start > request.greatest_version {
+            return Err(Refusal::VersionConflict.into());
+        }
+        let groups = groups_after(directory, label, version_at_start, greatest)?;
+        let progress = OwnerProgress {
+            start: request.start,
+            version_at_start,
+            upcoming: groups.iter().map(|g| (g.position, g.greatest)).collect(),
+        };
+        monitor::contact_monitor(view, &map, Some(request.start))?;
+        monitor::owner_monitor(view, &progress)
+    })?;
+    Ok(MonitorResponse {
+        full_tree_head,
+        proof,
+    })
+}
+
+/// Answers with the recent distinguished log entries.
+pub fn distinguished<D: Directory>(
+    directory: &D,
+    request: &DistinguishedRequest,
+    recent: Recent,
+) -> Result<MonitorResponse, D::Error> {
+    let (full_tree_head, _, proof) = record(directory, request.last, &[], |view| {
+        walk(view, recent, request.stop)
+    })?;
+    Ok(MonitorResponse {
+        full_tree_head,
+        proof,
+    })
+}
+
+/// Checks a request's monitoring map (section "Contact Monitor" of "User Operations").
+fn check_entries<D: Directory>(
+    directory: &D,
+    label: &[u8],
+    entries: &[MonitorMapEntry],
+) -> Result<MonitorMap, D::Error> {
+    let neighbours = || entries.iter().zip(entries.iter().skip(1));
+    if neighbours().any(|(a, b)| a.position >= b.position) {
+        return Err(Refusal::Invalid("`entries` is not in ascending order of position").into());
+    }
+    let mut versions: Vec<u32> = entries.iter().map(|e| e.version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if versions.len() != entries.len() {
+        return Err(Refusal::Invalid("`entries` names a version twice").into());
+    }
+    let size = directory.tree_head().tree_size;
+    for entry in entries {
+        let stored = directory.version(label, entry.version)?;
+        let first = stored
+            .ok_or(Refusal::Invalid("`entries` names an unknown version"))?
+            .position;
+        let on_path =
+            entry.position == first || right_direct_path(first, size).contains(&entry.position);
+        if !on_path {
+            return Err(Refusal::Invalid("`entries` has a position off the version's path").into());
+        }
+    }
+    Ok(entries.iter().map(|e| (e.position, e.version)).collect())
+}
