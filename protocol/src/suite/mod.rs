@@ -122,7 +122,12 @@ mod tests {
     fn suites_keep_their_registry_values_and_names() {
         for (suite, value, name, proof_len) in [
             (CipherSuite::Kt128Sha256P256, 1, "KT_128_SHA256_P256", 81),
-            (CipherSuite::Kt128Sha256Ed25519, 2, "KT_128_SHA256_Ed25519", 80),
+            (
+                CipherSuite::Kt128Sha256Ed25519,
+                2,
+                "KT_128_SHA256_Ed25519",
+                80,
+            ),
         ] {
             assert_eq!(suite.to_u16(), value);
             assert_eq!(CipherSuite::from_u16(value), Some(suite));

@@ -178,3 +178,6 @@ fn p256_key(public: &[u8]) -> Result<p256::ecdsa::VerifyingKey, KeyError> {
     // The curve has prime order and the identity has another length: no small order here.
     p256::ecdsa::VerifyingKey::from_sec1_bytes(public).map_err(|_| KeyError::PointEncoding)
 }
+
+#[cfg(test)]
+mod tests;

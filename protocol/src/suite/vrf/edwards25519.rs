@@ -219,10 +219,7 @@ fn encode_to_curve(public: &[u8; POINT_LEN], alpha: &[u8]) -> EdwardsPoint {
 }
 
 /// `ECVRF_challenge_generation` (RFC 9381, section 5.4.3) over `Y, H, Gamma, U, V`.
-fn challenge(
-    public: &[u8; POINT_LEN],
-    points: [&CompressedEdwardsY; 4],
-) -> [u8; CHALLENGE_LEN] {
+fn challenge(public: &[u8; POINT_LEN], points: [&CompressedEdwardsY; 4]) -> [u8; CHALLENGE_LEN] {
     let mut hash = Sha512::new()
         .chain_update([SUITE, domain::CHALLENGE])
         .chain_update(public);
@@ -258,3 +255,6 @@ fn truncate<const N: usize>(hash: Sha512) -> [u8; N] {
     }
     cut
 }
+
+#[cfg(test)]
+mod tests;

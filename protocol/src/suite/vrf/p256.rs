@@ -16,7 +16,7 @@ use p256::{AffinePoint, FieldBytes, NistP256, NonZeroScalar, ProjectivePoint, Sc
 use rfc6979::KGenerator;
 use sha2::{Digest, Sha256};
 use subtle::Choice;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::super::sha256;
 use super::{CHALLENGE_LEN, KeyError, NH, VrfError, domain};
@@ -43,8 +43,8 @@ pub(super) struct SecretKey {
 )]
 impl SecretKey {
     pub(super) fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        let x: NonZeroScalar = Option::from(NonZeroScalar::from_repr((*bytes).into()))
-            .ok_or(KeyError::SecretRange)?;
+        let x: NonZeroScalar =
+            Option::from(NonZeroScalar::from_repr((*bytes).into())).ok_or(KeyError::SecretRange)?;
         let y = ProjectivePoint::mul_by_generator(&x).to_affine();
         Ok(Self {
             x,
@@ -102,6 +102,8 @@ impl SecretKey {
         Zeroizing::new(Scalar::reduce(&FieldBytes::from(*k)))
     }
 }
+
+impl ZeroizeOnDrop for SecretKey {}
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
@@ -201,10 +203,7 @@ fn encode_point(point: &AffinePoint) -> [u8; POINT_LEN] {
 
 /// `ECVRF_encode_to_curve_try_and_increment` (RFC 9381, section 5.4.1.1): the point and its
 /// encoding, which falls out of the search.
-fn encode_to_curve(
-    public: &[u8; POINT_LEN],
-    alpha: &[u8],
-) -> (ProjectivePoint, [u8; POINT_LEN]) {
+fn encode_to_curve(public: &[u8; POINT_LEN], alpha: &[u8]) -> (ProjectivePoint, [u8; POINT_LEN]) {
     let prefix = Sha256::new()
         .chain_update([SUITE, domain::ENCODE_TO_CURVE])
         .chain_update(public)
@@ -264,3 +263,6 @@ fn proof_to_hash(gamma_string: &[u8; POINT_LEN]) -> [u8; NH] {
         &[domain::BACK],
     ])
 }
+
+#[cfg(test)]
+mod tests;
