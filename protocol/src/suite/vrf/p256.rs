@@ -144,8 +144,10 @@ impl PublicKey {
         } = Proof::decode(proof)?;
         let (h, h_string) = encode_to_curve(&self.encoded, alpha);
         let c_scalar = challenge_scalar(&c);
+        // Apart, the products of U beat a joint one: s*B comes from a table without
+        // doublings, and c is half as long as s.
         let [u, v] = ProjectivePoint::batch_normalize(&[
-            ProjectivePoint::mul_by_generator_and_mul_add_vartime(&s, &c_scalar, &self.negated),
+            ProjectivePoint::mul_by_generator_vartime(&s) + self.negated.mul_vartime(&c_scalar),
             ProjectivePoint::lincomb_vartime(&[(h, s), (-gamma, c_scalar)]),
         ]);
         if challenge(&self.encoded, &h_string, &gamma_string, &u, &v) != c {
