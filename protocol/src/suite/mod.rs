@@ -142,6 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn keys_can_be_shared_between_threads() {
+        fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>() {}
+        shared::<SigningKey>();
+        shared::<VerifyingKey>();
+        shared::<VrfSecretKey>();
+        shared::<VrfPublicKey>();
+    }
+
+    #[test]
     fn the_hash_covers_the_concatenation() {
         // FIPS 180-4's one-block message "abc".
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

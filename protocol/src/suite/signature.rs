@@ -19,8 +19,6 @@ const SIGNATURE_LEN: usize = 64;
 const ED25519_PUBLIC_LEN: usize = 32;
 /// Bytes of an uncompressed P-256 point (SEC 1, section 2.3.3): a tag, x and y.
 const P256_PUBLIC_LEN: usize = 65;
-/// The tag of an uncompressed point.
-const UNCOMPRESSED: u8 = 0x04;
 
 /// The private key of a Service Operator, Third-Party Manager or Third-Party Auditor.
 ///
@@ -172,9 +170,10 @@ fn p256_key(public: &[u8]) -> Result<p256::ecdsa::VerifyingKey, KeyError> {
             actual: public.len(),
         });
     }
-    if public.first() != Some(&UNCOMPRESSED) {
-        return Err(KeyError::PointEncoding);
-    }
-    // The curve has prime order and the identity has another length: no small order here.
+    // Of the SEC 1 forms only the uncompressed one has this length. The curve has prime order
+    // and the identity is one byte long, so no key here has small order.
     p256::ecdsa::VerifyingKey::from_sec1_bytes(public).map_err(|_| KeyError::PointEncoding)
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,3 +255,6 @@ fn truncate<const N: usize>(hash: Sha512) -> [u8; N] {
     }
     cut
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@
 //! an output costs half a proof: hence [`VrfSecretKey::output`] beside
 //! [`VrfSecretKey::prove`].
 //!
-//! Try-and-increment takes a time that depends on the input (RFC 9381, section 7.4), so who
-//! can time the server learns something about the labels it computes, though nothing about
-//! the key: everything that touches the key takes constant time.
+//! Try-and-increment takes a time that depends on the input (RFC 9381, "Side-Channel
+//! Attacks"): who can time the server learns a little about the labels it looks up. Nothing
+//! about the key, though: whatever touches the key takes constant time.
 
 pub(super) mod edwards25519;
 pub(super) mod p256;
@@ -82,8 +82,8 @@ impl VrfSecretKey {
         }
     }
 
-    /// The outputs for many inputs, in their order. The field inversions are shared, which
-    /// saves about a tenth of each output; memory grows by about 200 bytes an input.
+    /// The outputs for many inputs, in their order. They share one field inversion, which
+    /// saves up to a tenth of each; memory grows by about 300 bytes an input.
     pub fn outputs(&self, alphas: &[&[u8]]) -> Vec<[u8; NH]> {
         match &self.0 {
             Secret::Edwards25519(key) => key.outputs(alphas),

@@ -16,7 +16,7 @@ use p256::{AffinePoint, FieldBytes, NistP256, NonZeroScalar, ProjectivePoint, Sc
 use rfc6979::KGenerator;
 use sha2::{Digest, Sha256};
 use subtle::Choice;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::super::sha256;
 use super::{CHALLENGE_LEN, KeyError, NH, VrfError, domain};
@@ -103,6 +103,8 @@ impl SecretKey {
     }
 }
 
+impl ZeroizeOnDrop for SecretKey {}
+
 impl Drop for SecretKey {
     fn drop(&mut self) {
         self.x.zeroize();
@@ -142,8 +144,10 @@ impl PublicKey {
         } = Proof::decode(proof)?;
         let (h, h_string) = encode_to_curve(&self.encoded, alpha);
         let c_scalar = challenge_scalar(&c);
+        // Apart, the products of U beat a joint one: s*B comes from a table without
+        // doublings, and c is half as long as s.
         let [u, v] = ProjectivePoint::batch_normalize(&[
-            ProjectivePoint::mul_by_generator_and_mul_add_vartime(&s, &c_scalar, &self.negated),
+            ProjectivePoint::mul_by_generator_vartime(&s) + self.negated.mul_vartime(&c_scalar),
             ProjectivePoint::lincomb_vartime(&[(h, s), (-gamma, c_scalar)]),
         ]);
         if challenge(&self.encoded, &h_string, &gamma_string, &u, &v) != c {
@@ -261,3 +265,6 @@ fn proof_to_hash(gamma_string: &[u8; POINT_LEN]) -> [u8; NH] {
         &[domain::BACK],
     ])
 }
+
+#[cfg(test)]
+mod tests;
