@@ -19,6 +19,7 @@
 
 pub mod codec;
 pub mod combined;
+pub mod descriptor;
 pub mod distinguished;
 pub mod error;
 pub mod implicit_tree;
@@ -28,6 +29,7 @@ pub mod monitor;
 pub mod prefix_tree;
 pub mod provider;
 pub mod search;
+pub mod signed_value;
 pub mod suite;
 pub mod update;
 pub mod user;

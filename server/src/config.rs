@@ -1,0 +1,285 @@
+//! Settings: a file, then the environment, then flags, each overriding the one before.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use overt_protocol::suite::CipherSuite;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Who may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessPolicy {
+    /// First come, first served; every value is signed by its label's own key.
+    Open,
+    /// Whoever has the operator's token may write any label.
+    Token,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// All settings. In a file they have these names; in the environment `OVERT_` and capitals.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Where the log is kept.
+    pub data_dir: PathBuf,
+    /// Name of the directory: a schema-less URL, such as `keys.example.org/overt`.
+    pub origin: String,
+    /// `KT_128_SHA256_Ed25519` or `KT_128_SHA256_P256`. Fixed when the log is created.
+    pub cipher_suite: String,
+    /// How far ahead of a user's clock a head may be. Fixed when the log is created.
+    #[serde(with = "humantime_serde")]
+    pub max_ahead: Duration,
+    /// How far behind a user's clock a head may be. Fixed when the log is created.
+    #[serde(with = "humantime_serde")]
+    pub max_behind: Duration,
+    /// How often label owners are expected to monitor. Fixed when the log is created.
+    #[serde(with = "humantime_serde")]
+    pub reasonable_monitoring_window: Duration,
+    /// The age at which log entries expire; absent: never. Fixed when the log is created.
+    #[serde(with = "humantime_serde")]
+    pub maximum_lifetime: Option<Duration>,
+    /// A log entry is added when none was for this fraction of the reasonable monitoring window.
+    pub heartbeat_fraction: f64,
+    /// Who may write.
+    pub access: AccessPolicy,
+    /// The operator's token, if `access` is `token`. Better in the environment than in a file.
+    pub token: Option<String>,
+    /// The signature key; default `keys/signature` in the data directory.
+    pub signature_key_file: Option<PathBuf>,
+    /// The VRF key; default `keys/vrf` in the data directory.
+    pub vrf_key_file: Option<PathBuf>,
+    /// Remembers the last signed head; default `keys/last-signed-head` in the data directory.
+    pub guard_file: Option<PathBuf>,
+    /// Certificate chain, PEM. With `tls_key`: HTTPS instead of HTTP.
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// How long a batch waits for company.
+    #[serde(with = "humantime_serde")]
+    pub batch_interval: Duration,
+    /// Updates that make a batch full.
+    pub batch_size: usize,
+    /// Leaves in one log entry; at most 255 where auditors follow.
+    pub leaves_per_entry: usize,
+    /// Updates that may wait.
+    pub queue: usize,
+    /// Requests answered at a time.
+    pub concurrency: usize,
+    /// Bytes of a request body.
+    pub max_body: usize,
+    /// Time to receive a request's headers.
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    /// Time to answer a request, body included.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// Distinguished log entries in one owner monitoring response.
+    pub owner_monitor_limit: usize,
+    /// Memory for caches, in MiB.
+    pub cache_mib: u64,
+    /// How logs are written.
+    pub log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            data_dir: default_data_dir(),
+            origin: "localhost/overt".to_owned(),
+            cipher_suite: CipherSuite::Kt128Sha256Ed25519.name().to_owned(),
+            max_ahead: hours(24),
+            max_behind: hours(24),
+            reasonable_monitoring_window: hours(24),
+            maximum_lifetime: None,
+            heartbeat_fraction: 1.0 / 24.0,
+            access: AccessPolicy::Open,
+            token: None,
+            signature_key_file: None,
+            vrf_key_file: None,
+            guard_file: None,
+            tls_certificate: None,
+            tls_key: None,
+            batch_interval: Duration::from_millis(500),
+            batch_size: 10_000,
+            leaves_per_entry: 255,
+            queue: 20_000,
+            concurrency: 1024,
+            max_body: 1 << 20,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            owner_monitor_limit: 64,
+            cache_mib: 256,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// `$STATE_DIRECTORY` (which systemd sets), else `$XDG_STATE_HOME/overt-server`, else below the
+/// home directory.
+fn default_data_dir() -> PathBuf {
+    let from = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(state) = from("STATE_DIRECTORY") {
+        return state;
+    }
+    let base = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
+    base.unwrap_or_default().join("overt-server")
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// A file or variable does not parse.
+    #[error("{0}")]
+    Parse(Box<figment::Error>),
+    /// A value is out of range or contradicts another.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
+}
+
+impl Settings {
+    /// Reads the file (if given), the environment, and `flags`, in this order.
+    pub fn load(
+        file: Option<&std::path::Path>,
+        flags: impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // Keys and the path of the file itself are read elsewhere.
+        let env = Env::prefixed("OVERT_").ignore(&["config", "signature_key", "vrf_key"]);
+        figment
+            .merge(env)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| SettingsError::Parse(Box::new(error)))
+            .and_then(Self::validated)
+    }
+
+    fn validated(self) -> Result<Self, SettingsError> {
+        let invalid = |setting, problem: &str| {
+            let problem = problem.to_owned();
+            Err(SettingsError::Invalid { setting, problem })
+        };
+        if CipherSuite::from_name(&self.cipher_suite).is_none() {
+            return invalid(
+                "cipher_suite",
+                "expected KT_128_SHA256_Ed25519 or KT_128_SHA256_P256",
+            );
+        }
+        if self.origin.is_empty()
+            || self.origin.contains("://")
+            || self.origin.contains(char::is_whitespace)
+            || self.origin.contains('+')
+        {
+            return invalid(
+                "origin",
+                "expected a URL without its schema, such as keys.example.org/overt",
+            );
+        }
+        if self.reasonable_monitoring_window.is_zero() {
+            return invalid("reasonable_monitoring_window", "must be longer than zero");
+        }
+        if let Some(lifetime) = self.maximum_lifetime
+            && lifetime <= self.reasonable_monitoring_window + self.max_ahead + self.max_behind
+        {
+            return invalid(
+                "maximum_lifetime",
+                "must be longer than reasonable_monitoring_window, with room for max_ahead and \
+                 max_behind (clock skew and outages)",
+            );
+        }
+        if !(self.heartbeat_fraction > 0.0 && self.heartbeat_fraction <= 1.0) {
+            return invalid("heartbeat_fraction", "expected a number above 0, at most 1");
+        }
+        if self.heartbeat() >= self.max_behind {
+            return invalid(
+                "heartbeat_fraction",
+                "an idle log would look stale: heartbeat_fraction × reasonable_monitoring_window \
+                 must be shorter than max_behind",
+            );
+        }
+        if self.access == AccessPolicy::Token && self.token.as_ref().is_none_or(|t| t.len() < 16) {
+            return invalid(
+                "token",
+                "with access = \"token\", a token of at least 16 characters is needed",
+            );
+        }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return invalid("tls_certificate", "tls_certificate and tls_key go together");
+        }
+        if !(1..=65_535).contains(&self.leaves_per_entry) {
+            return invalid(
+                "leaves_per_entry",
+                "expected 1 to 65535 (255 where auditors follow)",
+            );
+        }
+        if self.batch_size == 0 || self.queue == 0 || self.concurrency == 0 || self.max_body < 1024
+        {
+            return invalid(
+                "batch_size, queue, concurrency, max_body",
+                "must not be zero; max_body at least 1024",
+            );
+        }
+        Ok(self)
+    }
+
+    /// The longest time without a new log entry.
+    pub fn heartbeat(&self) -> Duration {
+        self.reasonable_monitoring_window
+            .mul_f64(self.heartbeat_fraction)
+    }
+
+    /// The cipher suite.
+    pub fn suite(&self) -> CipherSuite {
+        CipherSuite::from_name(&self.cipher_suite).unwrap_or(CipherSuite::Kt128Sha256Ed25519)
+    }
+
+    /// Where the signature key is.
+    pub fn signature_key_file(&self) -> PathBuf {
+        self.signature_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/signature"))
+    }
+
+    /// Where the VRF key is.
+    pub fn vrf_key_file(&self) -> PathBuf {
+        self.vrf_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/vrf"))
+    }
+
+    /// Where the last signed head is remembered.
+    pub fn guard_file(&self) -> PathBuf {
+        self.guard_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/last-signed-head"))
+    }
+}

@@ -1,0 +1,44 @@
+//! Why the directory does not answer.
+
+use overt_protocol::codec::EncodeError;
+use overt_protocol::error::VerifyError;
+use overt_protocol::prefix_tree::{InsertError, PathError};
+use overt_protocol::provider::Refusal;
+use thiserror::Error;
+
+use crate::store::StoreError;
+
+/// What reading or appending can fail with.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The request is refused.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<VerifyError> for DirectoryError {
+    fn from(error: VerifyError) -> Self {
+        Self::Refusal(Refusal::from(&error))
+    }
+}
+
+impl From<PathError> for DirectoryError {
+    fn from(error: PathError) -> Self {
+        Self::Store(StoreError::Damaged(error.to_string()))
+    }
+}
+
+impl From<InsertError> for DirectoryError {
+    fn from(error: InsertError) -> Self {
+        Self::Store(StoreError::Damaged(error.to_string()))
+    }
+}
+
+impl From<EncodeError> for DirectoryError {
+    fn from(_: EncodeError) -> Self {
+        Self::Refusal(Refusal::Invalid("the answer does not fit its wire format"))
+    }
+}

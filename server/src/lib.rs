@@ -1,0 +1,32 @@
+//! The directory of a Key Transparency log: `overt-server`.
+//!
+//! Updates go through the [`sequencer`], the one writer, into the [`store`]; lookups are proved by
+//! `overt-protocol` over the [`directory`] at its published head and served by [`http`].
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod access;
+pub mod config;
+pub mod directory;
+pub mod error;
+pub mod guard;
+pub mod http;
+pub mod keys;
+pub mod replay;
+pub mod run;
+pub mod sequencer;
+pub mod startup;
+pub mod store;

@@ -1,0 +1,186 @@
+//! The `overt-server` command.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use overt_server::config::{AccessPolicy, LogFormat, Settings};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+/// A Key Transparency directory: publishes every user's public keys in an append-only log and
+/// answers every query with a proof.
+///
+/// Without any setting it listens on http://127.0.0.1:8443, keeps its log in the state directory,
+/// makes its keys on the first start, and lets anyone register a label first come, first served.
+///
+/// Settings come from a file (--config), then the environment (OVERT_ and the setting's name, such
+/// as OVERT_DATA_DIR), then flags; the later override the earlier.
+#[derive(Debug, Parser)]
+#[command(name = "overt-server", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Settings file (TOML).
+    #[arg(long, short, global = true, env = "OVERT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Settings that have a flag.
+#[derive(Debug, clap::Args, Serialize)]
+struct Flags {
+    /// Address to listen on [default: 127.0.0.1:8443].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<std::net::SocketAddr>,
+    /// Where the log and its keys are kept [default: $XDG_STATE_HOME/overt-server].
+    #[arg(long, global = true, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Name of the directory: a URL without its schema [default: localhost/overt].
+    #[arg(long, global = true, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+    /// Who may write: `open` (first come, every value signed by its label's own key) or `token`
+    /// (whoever has the operator's token, which OVERT_TOKEN sets) [default: open].
+    #[arg(long, global = true, value_parser = parse_access, value_name = "POLICY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<AccessPolicy>,
+    /// How long a batch of updates waits for company [default: 500ms].
+    #[arg(long, global = true, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_interval: Option<String>,
+    /// How often label owners are expected to monitor; fixed when the log is created [default: 1day].
+    #[arg(long, global = true, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasonable_monitoring_window: Option<String>,
+    /// How far behind a user's clock a head may be; fixed when the log is created [default: 1day].
+    #[arg(long, global = true, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_behind: Option<String>,
+    /// Certificate chain (PEM); with --tls-key, serves HTTPS.
+    #[arg(long, global = true, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, global = true, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
+    /// How logs are written: `text` or `json` [default: text].
+    #[arg(long, global = true, value_parser = parse_log_format, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the directory (the same as no command).
+    Run,
+    /// Look at settings without running.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Rebuild the log of a test vectors file in a scratch store and answer requests.
+    ///
+    /// Each line of standard input is `OPERATION HEX [TREE_SIZE]`, the request in the draft's
+    /// encoding; each line of standard output is the responses in hex, separated by spaces.
+    Replay {
+        /// The vectors file (JSON; see tests/vectors/README.md).
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the settings and print them as a settings file.
+    Check,
+}
+
+fn parse_access(text: &str) -> Result<AccessPolicy, String> {
+    match text {
+        "open" => Ok(AccessPolicy::Open),
+        "token" => Ok(AccessPolicy::Token),
+        _ => Err("expected `open` or `token`".to_owned()),
+    }
+}
+
+fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected `text` or `json`".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "overt-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Command::Replay { file }) = &cli.command {
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        return overt_server::replay::replay(file, input, output);
+    }
+    let settings = Settings::load(cli.options.config.as_deref(), &cli.options.flags)?;
+    match cli.command {
+        Some(Command::Config { .. }) => {
+            let mut shown = settings;
+            shown.token = shown.token.map(|_| "(set)".to_owned());
+            print!("{}", toml::to_string(&shown)?);
+            Ok(())
+        }
+        _ => {
+            log(settings.log_format);
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(overt_server::run::run(settings, stopped()))
+        }
+    }
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Completes on SIGTERM or SIGINT.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupt.await;
+        }
+    }
+    tracing::info!("stopping: no new requests, waiting for those under way");
+}

@@ -1,0 +1,205 @@
+//! Starting and stopping the directory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use overt_protocol::descriptor::Descriptor;
+use overt_protocol::suite::{SigningKey, VrfSecretKey};
+use overt_protocol::user::Verifier;
+use overt_protocol::wire::{Configuration, DeploymentMode};
+use zeroize::Zeroizing;
+
+use crate::access::{Access, Open, Token};
+use crate::config::{AccessPolicy, Settings};
+use crate::directory::Shared;
+use crate::guard::Guard;
+use crate::http::{Api, Limits, router};
+use crate::keys;
+use crate::sequencer::{Pace, Sequencer};
+use crate::startup;
+use crate::store::{SqliteStore, Store};
+
+/// Runs until `stop` completes; everything accepted by then is durable and answered.
+pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let data_dir = &settings.data_dir;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
+    let _lock = startup::lock(data_dir)?;
+    let store = SqliteStore::open(&data_dir.join("overt.sqlite3"))?;
+    let is_new = store.tip()?.is_none() && store.meta("configuration")?.is_none();
+    let (config, signing, vrf) = configuration(&settings, is_new)?;
+    Verifier::new(config.clone())?;
+    let access = access(&settings, &config)?;
+    let guard = Guard::new(settings.guard_file());
+    let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
+    let descriptor = Descriptor::new(&settings.origin, &config, access.requires_signed_value())?;
+
+    let shared = Arc::new(Shared::new(
+        store,
+        config.clone(),
+        vrf,
+        settings.cache_mib << 20,
+    ));
+    let pace = Pace {
+        interval: settings.batch_interval,
+        max_updates: settings.batch_size,
+        max_leaves_per_entry: settings.leaves_per_entry,
+        heartbeat: settings.heartbeat(),
+    };
+    let (mut sequencer, updates) = Sequencer::new(
+        Arc::clone(&shared),
+        access,
+        signing,
+        pace,
+        settings.queue,
+        tip.clone(),
+        guard,
+    );
+    if tip.size == 0 {
+        // A log is never empty: its first entry is what owners begin at.
+        sequencer.heartbeat()?;
+    } else {
+        sequencer.publish_tip()?;
+    }
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics")?;
+    let api = Arc::new(Api {
+        shared,
+        updates,
+        descriptor,
+        metrics,
+        owner_monitor_limit: settings.owner_monitor_limit,
+        max_head_age: config.max_behind,
+    });
+    let limits = Limits {
+        max_body: settings.max_body,
+        concurrency: settings.concurrency,
+        timeout: settings.request_timeout,
+    };
+    tracing::info!(
+        tree_size = api.shared.published().map_or(0, |head| head.tree_size),
+        fingerprint = %api.descriptor.fingerprint()?,
+        origin = settings.origin,
+        "directory ready"
+    );
+    let app = router(Arc::clone(&api), limits);
+    drop(api);
+    serve(&settings, app, sequencer, stop).await
+}
+
+/// The log's configuration and private keys. Keys are made only for a new log.
+pub fn configuration(
+    settings: &Settings,
+    is_new: bool,
+) -> anyhow::Result<(Configuration, SigningKey, VrfSecretKey)> {
+    let suite = settings.suite();
+    let signature = keys::load(
+        "OVERT_SIGNATURE_KEY",
+        &settings.signature_key_file(),
+        is_new,
+    )?;
+    let vrf = keys::load("OVERT_VRF_KEY", &settings.vrf_key_file(), is_new)?;
+    let signing = SigningKey::from_bytes(suite, &signature).context("signature key")?;
+    let vrf = VrfSecretKey::from_bytes(suite, &vrf).context("VRF key")?;
+    let config = Configuration {
+        ciphersuite: suite,
+        mode: DeploymentMode::ContactMonitoring,
+        signature_public_key: signing.public_key(),
+        vrf_public_key: vrf.public_key(),
+        max_ahead: milliseconds(settings.max_ahead),
+        max_behind: milliseconds(settings.max_behind),
+        reasonable_monitoring_window: milliseconds(settings.reasonable_monitoring_window),
+        maximum_lifetime: settings.maximum_lifetime.map(milliseconds),
+    };
+    Ok((config, signing, vrf))
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn access(settings: &Settings, config: &Configuration) -> anyhow::Result<Arc<dyn Access>> {
+    Ok(match settings.access {
+        AccessPolicy::Open => Arc::new(Open {
+            config_hash: config.hash()?,
+        }),
+        AccessPolicy::Token => Arc::new(Token {
+            token: Zeroizing::new(settings.token.clone().unwrap_or_default()),
+        }),
+    })
+}
+
+async fn serve<S: Store>(
+    settings: &Settings,
+    app: axum::Router,
+    sequencer: Sequencer<S>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let listen = settings.listen;
+    let listener = std::net::TcpListener::bind(listen)
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let handle = Handle::<SocketAddr>::new();
+    let header_timeout = settings.header_timeout;
+    let service = app.into_make_service();
+    let http: std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match (
+        &settings.tls_certificate,
+        &settings.tls_key,
+    ) {
+        (Some(certificate), Some(key)) => {
+            let tls = RustlsConfig::from_pem_file(certificate, key)
+                .await
+                .context("cannot use tls_certificate and tls_key")?;
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
+            limit_headers(server.http_builder(), header_timeout);
+            tracing::info!(url = %format!("https://{address}"), "listening");
+            Box::pin(server.serve(service))
+        }
+        _ => {
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, "serving plain HTTP beyond this machine: set tls_certificate and tls_key, or put a TLS proxy in front");
+            }
+            let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+            limit_headers(server.http_builder(), header_timeout);
+            tracing::info!(url = %format!("http://{address}"), "listening");
+            Box::pin(server.serve(service))
+        }
+    };
+    let http = tokio::spawn(http);
+    let mut sequencer = tokio::spawn(sequencer.run());
+    let failed = tokio::select! {
+        () = stop => None,
+        ended = &mut sequencer => Some(ended),
+    };
+    // Requests under way are answered, which ends the queue, which ends the sequencer.
+    handle.graceful_shutdown(Some(settings.request_timeout));
+    http.await??;
+    match failed {
+        Some(ended) => {
+            ended?.context("the sequencer failed; no update was acknowledged that is not stored")?
+        }
+        None => sequencer.await??,
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn limit_headers(
+    builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
+    timeout: Duration,
+) {
+    builder
+        .http1()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(timeout);
+    builder
+        .http2()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .keep_alive_interval(timeout);
+}

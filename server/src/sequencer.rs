@@ -1,0 +1,564 @@
+//! The one writer: collects updates into batches and makes log entries of them.
+//!
+//! Order of durability: the batch is committed, the head signed, the signature stored, the head
+//! published, the callers answered. Signing is a pure function of what is committed, so that after
+//! a crash at any point the same head gets the same signature.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use overt_protocol::codec::Encode;
+use overt_protocol::provider::{Refusal, Tip, append};
+use overt_protocol::suite::{self, SigningKey};
+use overt_protocol::wire::{
+    CommitmentValue, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateRequest, UpdateValue, VrfInput,
+};
+use rayon::prelude::*;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::access::{Access, AccessError, Proposed};
+use crate::directory::Shared;
+use crate::error::DirectoryError;
+use crate::guard::Guard;
+use crate::store::{Batch, NewVersion, Reader, Store, StoreError, VersionRow};
+
+/// How batches are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long a batch waits for company, from its first update on.
+    pub interval: Duration,
+    /// At most so many updates make a batch.
+    pub max_updates: usize,
+    /// At most so many leaves go into one log entry: 255, the bound of `PrefixProof.results`,
+    /// where auditors must follow (one `AuditorUpdate` covers one log entry).
+    pub max_leaves_per_entry: usize,
+    /// An entry is added when nothing happened for so long.
+    pub heartbeat: Duration,
+}
+
+/// What became of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request's values were created by the log entry at this position, which is published.
+    Created(u64),
+    /// Someone else created versions that the requester does not know of.
+    Behind,
+}
+
+/// Why an update came to nothing.
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    /// The access policy refused it.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The first value repeats the current one.
+    #[error("the value is the current one already; repeats make no new version")]
+    Unchanged,
+    /// The request is refused, or the store failed.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Too many updates wait.
+    #[error("the update queue is full")]
+    QueueFull,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// Hands updates to the sequencer.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    queue: mpsc::Sender<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    request: Arc<UpdateRequest>,
+    token: Option<Zeroizing<String>>,
+    answer: oneshot::Sender<Result<Outcome, UpdateError>>,
+}
+
+impl Updates {
+    /// Waits until the update's versions are durable and published.
+    pub async fn update(
+        &self,
+        request: Arc<UpdateRequest>,
+        token: Option<Zeroizing<String>>,
+    ) -> Result<Outcome, UpdateError> {
+        let (answer, outcome) = oneshot::channel();
+        let waiting = Waiting {
+            request,
+            token,
+            answer,
+        };
+        self.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => UpdateError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => UpdateError::Stopping,
+        })?;
+        outcome.await.map_err(|_| UpdateError::Stopping)?
+    }
+
+    /// Updates that wait now.
+    pub fn waiting(&self) -> usize {
+        self.queue
+            .max_capacity()
+            .saturating_sub(self.queue.capacity())
+    }
+}
+
+/// The writer.
+pub struct Sequencer<S> {
+    shared: Arc<Shared<S>>,
+    access: Arc<dyn Access>,
+    signing: SigningKey,
+    pace: Pace,
+    queue: mpsc::Receiver<Waiting>,
+    tip: Tip,
+    guard: Guard,
+}
+
+/// An update that passed: its new versions, without their place in the log.
+struct Accepted {
+    waiting: Waiting,
+    versions: Vec<NewVersion>,
+    leaves: Vec<PrefixLeaf>,
+}
+
+impl<S: Store> Sequencer<S> {
+    /// A sequencer that goes on from `tip`, and the handle for its queue of at most `queue_limit`
+    /// updates.
+    pub fn new(
+        shared: Arc<Shared<S>>,
+        access: Arc<dyn Access>,
+        signing: SigningKey,
+        pace: Pace,
+        queue_limit: usize,
+        tip: Tip,
+        guard: Guard,
+    ) -> (Self, Updates) {
+        let (sender, queue) = mpsc::channel(queue_limit.max(1));
+        let sequencer = Self {
+            shared,
+            access,
+            signing,
+            pace,
+            queue,
+            tip,
+            guard,
+        };
+        (sequencer, Updates { queue: sender })
+    }
+
+    /// Signs and publishes the committed tip, if it is not published yet: at start, after a crash
+    /// between commit and publication.
+    pub fn publish_tip(&self) -> Result<(), DirectoryError> {
+        let Some(root) = self.tip.root() else {
+            return Ok(());
+        };
+        let tbs = TreeHeadTbs {
+            config: &self.shared.config,
+            tree_size: self.tip.size,
+            root,
+        };
+        let signature = self.signing.sign(&tbs.to_bytes()?);
+        self.guard
+            .write(self.tip.size, &root)
+            .map_err(StoreError::Guard)?;
+        self.shared
+            .store
+            .put_signed_head(self.tip.size, &signature)?;
+        self.shared.publish(TreeHead {
+            tree_size: self.tip.size,
+            signature,
+        });
+        metrics::gauge!("overt_tree_size").set(self.tip.size as f64);
+        metrics::gauge!("overt_head_timestamp_seconds").set(self.tip.timestamp as f64 / 1000.0);
+        Ok(())
+    }
+
+    /// Appends a log entry without changes: the first of a new log, or a heartbeat.
+    pub fn heartbeat(&mut self) -> Result<(), DirectoryError> {
+        self.append(Vec::new()).map(|_| ())
+    }
+
+    /// Runs until all [`Updates`] handles are dropped and the queue is empty; everything accepted
+    /// is then published. An error means that the store failed: nothing more is accepted.
+    pub async fn run(mut self) -> Result<(), DirectoryError> {
+        let mut held: VecDeque<Waiting> = VecDeque::new();
+        loop {
+            let idle_since = Duration::from_millis(now().saturating_sub(self.tip.timestamp));
+            let until_heartbeat = self.pace.heartbeat.saturating_sub(idle_since);
+            if held.is_empty() {
+                match tokio::time::timeout(until_heartbeat, self.queue.recv()).await {
+                    Ok(Some(waiting)) => held.push_back(waiting),
+                    Ok(None) => return Ok(()),
+                    Err(_) => {
+                        self = blocking(self, |this| this.heartbeat()).await?;
+                        metrics::counter!("overt_heartbeats_total").increment(1);
+                        continue;
+                    }
+                }
+            }
+            let deadline = tokio::time::Instant::now() + self.pace.interval;
+            while held.len() < self.pace.max_updates {
+                match tokio::time::timeout_at(deadline, self.queue.recv()).await {
+                    Ok(Some(waiting)) => held.push_back(waiting),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+            let (batch, rest) = one_per_label(held, self.pace.max_updates);
+            held = rest;
+            self = blocking(self, |this| this.process(batch)).await?;
+        }
+    }
+
+    fn process(&mut self, batch: Vec<Waiting>) -> Result<(), DirectoryError> {
+        let started = Instant::now();
+        let mut accepted = Vec::new();
+        for (waiting, result) in self.evaluate(batch) {
+            match result {
+                Ok((versions, leaves)) => accepted.push(Accepted {
+                    waiting,
+                    versions,
+                    leaves,
+                }),
+                Err(Ok(outcome)) => answer(waiting, Ok(outcome)),
+                Err(Err(error)) => answer(waiting, Err(error)),
+            }
+        }
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        let updates = accepted.len();
+        let done = self.append(accepted)?;
+        metrics::histogram!("overt_batch_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("overt_batch_updates").record(updates as f64);
+        metrics::counter!("overt_updates_total").increment(updates as u64);
+        tracing::debug!(updates, tree_size = self.tip.size, "batch published");
+        for (waiting, position) in done {
+            answer(waiting, Ok(Outcome::Created(position)));
+        }
+        Ok(())
+    }
+
+    /// Decides about each update and computes its VRF outputs and commitments, on all cores.
+    #[allow(clippy::type_complexity)]
+    fn evaluate(
+        &self,
+        batch: Vec<Waiting>,
+    ) -> Vec<(
+        Waiting,
+        Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Result<Outcome, UpdateError>>,
+    )> {
+        let chunk = batch
+            .len()
+            .div_ceil(rayon::current_num_threads() * 4)
+            .clamp(1, 256);
+        let chunks: Vec<Vec<Waiting>> = {
+            let mut rest = batch.into_iter().peekable();
+            let mut chunks = Vec::new();
+            while rest.peek().is_some() {
+                chunks.push(rest.by_ref().take(chunk).collect());
+            }
+            chunks
+        };
+        chunks
+            .into_par_iter()
+            .flat_map_iter(|chunk| {
+                let checked: Vec<_> = chunk
+                    .into_iter()
+                    .map(|waiting| {
+                        let checked = self.check(&waiting);
+                        (waiting, checked)
+                    })
+                    .collect();
+                self.commit_values(checked)
+            })
+            .collect()
+    }
+
+    /// The version that the first value gets.
+    fn check(&self, waiting: &Waiting) -> Result<u32, Result<Outcome, UpdateError>> {
+        let fail = |error: DirectoryError| Err(UpdateError::Directory(error));
+        let UpdateRequest {
+            label,
+            greatest_version,
+            values,
+            ..
+        } = &*waiting.request;
+        let records = self.shared.records().map_err(|e| fail(e.into()))?;
+        let greatest = records
+            .reader
+            .greatest_version(label, self.tip.size)
+            .map_err(|e| fail(e.into()))?;
+        if *greatest_version < greatest {
+            return Err(Ok(Outcome::Behind));
+        }
+        let conflict = || fail(Refusal::VersionConflict.into());
+        if *greatest_version > greatest || values.is_empty() {
+            return Err(conflict());
+        }
+        let version = greatest
+            .map_or(Some(0), |v| v.checked_add(1))
+            .ok_or_else(conflict)?;
+        let last = u32::try_from(values.len())
+            .ok()
+            .and_then(|n| version.checked_add(n));
+        if last.is_none() {
+            return Err(conflict());
+        }
+        let previous = match greatest {
+            None => None,
+            Some(greatest) => {
+                let row = records
+                    .reader
+                    .version(label, greatest)
+                    .map_err(|e| fail(e.into()))?;
+                let row =
+                    row.ok_or_else(|| fail(Refusal::Damaged("a version is missing").into()))?;
+                records
+                    .reader
+                    .value(row.leaf)
+                    .map_err(|e| fail(e.into()))?
+                    .map(|(_, v)| v.value)
+            }
+        };
+        let proposed = Proposed {
+            label,
+            version,
+            previous: previous.as_deref(),
+            values,
+            token: waiting.token.as_ref().map(|token| token.as_str()),
+        };
+        self.access.check(&proposed).map_err(|e| Err(e.into()))?;
+        if let (Some(current), [value]) = (&previous, values.as_slice())
+            && self.access.is_repeat(current, value)
+        {
+            return Err(Err(UpdateError::Unchanged));
+        }
+        Ok(version)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn commit_values(
+        &self,
+        checked: Vec<(Waiting, Result<u32, Result<Outcome, UpdateError>>)>,
+    ) -> Vec<(
+        Waiting,
+        Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Result<Outcome, UpdateError>>,
+    )> {
+        // One batch of VRF evaluations shares its inversions.
+        let mut inputs = Vec::new();
+        for (waiting, first) in &checked {
+            let Ok(first) = first else { continue };
+            for (version, _) in (*first..).zip(&waiting.request.values) {
+                let label = &waiting.request.label;
+                inputs.push(VrfInput { label, version }.to_bytes().unwrap_or_default());
+            }
+        }
+        let alphas: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut outputs = self.shared.vrf.outputs(&alphas).into_iter();
+        checked
+            .into_iter()
+            .map(|(waiting, first)| {
+                let result = first.and_then(|first| {
+                    let mut versions = Vec::new();
+                    let mut leaves = Vec::new();
+                    for (version, value) in (first..).zip(&waiting.request.values) {
+                        let vrf_output = outputs.next().unwrap_or_default();
+                        let new = self
+                            .new_version(&waiting.request.label, version, value)
+                            .map_err(|e| Err(UpdateError::Directory(e)))?;
+                        leaves.push(PrefixLeaf {
+                            vrf_output,
+                            commitment: new.1,
+                        });
+                        versions.push(new.0);
+                    }
+                    Ok((versions, leaves))
+                });
+                (waiting, result)
+            })
+            .collect()
+    }
+
+    fn new_version(
+        &self,
+        label: &[u8],
+        version: u32,
+        value: &[u8],
+    ) -> Result<(NewVersion, [u8; 32]), DirectoryError> {
+        let mut opening = [0; suite::NC];
+        getrandom::fill(&mut opening)
+            .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
+        let update = UpdateValue {
+            value: value.to_vec(),
+            signature: None,
+        };
+        let committed = CommitmentValue {
+            opening: &opening,
+            label,
+            version,
+            update: &update,
+        };
+        let commitment = suite::commitment(&[&committed.to_bytes()?]);
+        let new = NewVersion {
+            label: label.to_vec(),
+            version,
+            row: VersionRow {
+                position: 0,
+                leaf: 0,
+            },
+            opening,
+            update,
+        };
+        Ok((new, commitment))
+    }
+
+    /// Makes log entries of the updates, commits them, signs and publishes the head.
+    fn append(&mut self, accepted: Vec<Accepted>) -> Result<Vec<(Waiting, u64)>, DirectoryError> {
+        let before = self.tip.clone();
+        let mut batch = Batch {
+            entries: Vec::new(),
+            paths: Vec::new(),
+            subtrees: Vec::new(),
+            versions: Vec::new(),
+            tip: before.clone(),
+        };
+        let mut done = Vec::new();
+        let mut accepted = accepted.into_iter().peekable();
+        let timestamp = now();
+        loop {
+            let position = batch.tip.size;
+            let mut leaves: Vec<PrefixLeaf> = Vec::new();
+            while let Some(next) = accepted.next_if(|next| {
+                leaves.is_empty()
+                    || leaves.len() + next.leaves.len() <= self.pace.max_leaves_per_entry
+            }) {
+                for (mut new, leaf) in next.versions.into_iter().zip(next.leaves) {
+                    let id = batch.tip.next_leaf + leaves.len() as u64;
+                    new.row = VersionRow { position, leaf: id };
+                    batch.versions.push(new);
+                    leaves.push(leaf);
+                }
+                done.push((next.waiting, position));
+            }
+            let records = self.shared.records()?;
+            let pending = Pending {
+                records: &records,
+                new: &batch.paths,
+                first: before.next_leaf,
+            };
+            let appended = append(&pending, &batch.tip, timestamp, &leaves)?;
+            batch
+                .entries
+                .push((position, appended.entry, appended.tip.prefix_root));
+            batch.paths.extend(appended.paths);
+            batch.subtrees.extend(appended.subtrees);
+            batch.tip = appended.tip;
+            if accepted.peek().is_none() {
+                break;
+            }
+        }
+        self.shared.store.commit(&before, &batch)?;
+        for (id, path) in batch.paths {
+            self.shared.remember_path(id, path);
+        }
+        self.tip = batch.tip;
+        self.publish_tip()?;
+        Ok(done)
+    }
+}
+
+/// Records of the store, and of this batch's earlier log entries, which are not stored yet.
+struct Pending<'a, R> {
+    records: &'a R,
+    new: &'a [(u64, overt_protocol::prefix_tree::LeafPath)],
+    first: u64,
+}
+
+enum PendingPath<'a, P> {
+    New(&'a overt_protocol::prefix_tree::LeafPath),
+    Stored(P),
+}
+
+impl<P: std::ops::Deref<Target = overt_protocol::prefix_tree::LeafPath>> std::ops::Deref
+    for PendingPath<'_, P>
+{
+    type Target = overt_protocol::prefix_tree::LeafPath;
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::New(path) => path,
+            Self::Stored(path) => path,
+        }
+    }
+}
+
+impl<R: overt_protocol::prefix_tree::LeafPaths> overt_protocol::prefix_tree::LeafPaths
+    for Pending<'_, R>
+{
+    type Error = R::Error;
+    type Path<'b>
+        = PendingPath<'b, R::Path<'b>>
+    where
+        Self: 'b;
+
+    fn leaf_path(&self, id: u64) -> Result<Self::Path<'_>, R::Error> {
+        let index = id
+            .checked_sub(self.first)
+            .and_then(|i| usize::try_from(i).ok());
+        match index.and_then(|index| self.new.get(index)) {
+            Some((_, path)) => Ok(PendingPath::New(path)),
+            None => self.records.leaf_path(id).map(PendingPath::Stored),
+        }
+    }
+}
+
+/// Takes at most `max` updates of different labels; the others keep their order and wait for the
+/// next log entry. (An `UpdateResponse` speaks for all versions that one entry created.)
+fn one_per_label(held: VecDeque<Waiting>, max: usize) -> (Vec<Waiting>, VecDeque<Waiting>) {
+    let mut labels = HashSet::new();
+    let mut batch = Vec::new();
+    let mut rest = VecDeque::new();
+    for waiting in held {
+        // Nobody waits for the answer any more: the request was dropped before it did anything.
+        if waiting.answer.is_closed() {
+            continue;
+        }
+        if batch.len() < max && labels.insert(waiting.request.label.clone()) {
+            batch.push(waiting);
+        } else {
+            rest.push_back(waiting);
+        }
+    }
+    (batch, rest)
+}
+
+fn answer(waiting: Waiting, result: Result<Outcome, UpdateError>) {
+    // The caller may have gone; the update stands all the same.
+    let _ = waiting.answer.send(result);
+}
+
+/// Runs disk and CPU work off the async threads.
+async fn blocking<S: Store>(
+    mut sequencer: Sequencer<S>,
+    work: impl FnOnce(&mut Sequencer<S>) -> Result<(), DirectoryError> + Send + 'static,
+) -> Result<Sequencer<S>, DirectoryError> {
+    let done = tokio::task::spawn_blocking(move || {
+        let result = work(&mut sequencer);
+        result.map(|()| sequencer)
+    });
+    done.await
+        .unwrap_or_else(|_| Err(Refusal::Damaged("the sequencer panicked").into()))
+}
+
+/// The server's clock, in milliseconds since the Unix epoch.
+pub fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,116 @@
+//! What the directory keeps, whatever the engine.
+//!
+//! Everything but the head is written once and never changes, so a reader that knows a published
+//! head needs no transaction: all that the head refers to is there, and what came later has
+//! greater positions. The head is one row, moved by compare-and-set in the transaction that
+//! appends.
+
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+use overt_protocol::log_tree::Subtree;
+use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
+use overt_protocol::provider::Tip;
+use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
+use thiserror::Error;
+
+/// A storage engine.
+pub trait Store: Send + Sync + 'static {
+    /// Reads concurrently with the writer and with other readers.
+    type Reader<'s>: Reader
+    where
+        Self: 's;
+
+    /// A reader; waits for one if all are in use.
+    fn reader(&self) -> Result<Self::Reader<'_>, StoreError>;
+    /// The newest committed state; none in a new store.
+    fn tip(&self) -> Result<Option<Tip>, StoreError>;
+    /// Appends log entries to `before`, durably and all or nothing. Fails if the store's head is
+    /// not `before`.
+    fn commit(&self, before: &Tip, batch: &Batch) -> Result<(), StoreError>;
+    /// The last signed head: its tree size and signature.
+    fn signed_head(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+    /// Records the signature of the head at `size`, durably.
+    fn put_signed_head(&self, size: u64, signature: &[u8]) -> Result<(), StoreError>;
+    /// A value that belongs to the store as a whole, such as the encoded configuration.
+    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Records such a value if there is none.
+    fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+}
+
+/// Reads of what is written once.
+pub trait Reader {
+    /// A log entry, and the root of its prefix tree.
+    fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError>;
+    /// The head of a balanced subtree of the log tree.
+    fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError>;
+    /// The record of a leaf of the prefix tree.
+    fn leaf_path(&self, id: LeafId) -> Result<Option<LeafPath>, StoreError>;
+    /// The greatest version of a label created by an entry below `size`.
+    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError>;
+    /// Where a version is.
+    fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError>;
+    /// The opening and value of a leaf.
+    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError>;
+    /// The greatest leaf id; 0 if there is none.
+    fn last_leaf(&self) -> Result<LeafId, StoreError>;
+}
+
+/// Where a version of a label is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The log entry that created it.
+    pub position: u64,
+    /// Its leaf in the prefix tree.
+    pub leaf: LeafId,
+}
+
+/// A version about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The label.
+    pub label: Vec<u8>,
+    /// The version.
+    pub version: u32,
+    /// Where it goes.
+    pub row: VersionRow,
+    /// The opening of its commitment.
+    pub opening: Opening,
+    /// Its value.
+    pub update: UpdateValue,
+}
+
+/// Log entries about to be stored, with everything that belongs to them.
+#[derive(Debug)]
+pub struct Batch {
+    /// Positions, entries and prefix tree roots.
+    pub entries: Vec<(u64, LogEntry, Option<Node>)>,
+    /// Records of new leaves.
+    pub paths: Vec<(LeafId, LeafPath)>,
+    /// Newly complete subtrees of the log tree.
+    pub subtrees: Vec<(Subtree, HashValue)>,
+    /// New versions.
+    pub versions: Vec<NewVersion>,
+    /// The state afterwards.
+    pub tip: Tip,
+}
+
+/// Why the store cannot do what it should.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The engine failed (disk full, no permission, …).
+    #[error("storage engine: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Stored bytes do not decode, or contradict each other.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The last signed head cannot be recorded outside the database.
+    #[error("the guard file of the last signed head: {0}")]
+    Guard(#[source] std::io::Error),
+    /// Another writer moved the head.
+    #[error(
+        "the stored head is not the one that this writer appended to; is another server running?"
+    )]
+    HeadMoved,
+}

@@ -1,0 +1,409 @@
+//! The embedded engine: SQLite in WAL mode with `synchronous=FULL`, one writing connection and a
+//! pool of reading ones.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader as Bytes, Writer};
+use overt_protocol::log_tree::Subtree;
+use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
+use overt_protocol::provider::Tip;
+use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use crate::store::{Batch, Reader, Store, StoreError, VersionRow};
+
+/// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to; `version`
+/// is the one index in the order of labels.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS head (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        tree_size INTEGER NOT NULL, tip BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS signed_head (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        tree_size INTEGER NOT NULL, signature BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS log_entry (
+        position INTEGER PRIMARY KEY, entry BLOB NOT NULL, prefix_root INTEGER);
+    CREATE TABLE IF NOT EXISTS log_node (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS opening (
+        leaf INTEGER PRIMARY KEY, opening BLOB NOT NULL, value BLOB NOT NULL, signature BLOB);
+    CREATE TABLE IF NOT EXISTS version (
+        label BLOB NOT NULL, version INTEGER NOT NULL,
+        position INTEGER NOT NULL, leaf INTEGER NOT NULL,
+        PRIMARY KEY (label, version)) WITHOUT ROWID;
+";
+
+/// Marks a database file as ours ("Ovrt"); `user_version` is that of the schema.
+const APPLICATION_ID: i32 = 0x4f76_7274;
+const SCHEMA_VERSION: i32 = 1;
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let writer = Connection::open(path)?;
+        configure(&writer)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        let id: i32 = writer.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: i32 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match (id, version) {
+            (0, 0) => {
+                writer.execute_batch(SCHEMA)?;
+                writer.pragma_update(None, "application_id", APPLICATION_ID)?;
+                writer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            }
+            (APPLICATION_ID, SCHEMA_VERSION) => {}
+            (APPLICATION_ID, other) => {
+                return Err(StoreError::Damaged(format!(
+                    "{} has schema version {other}, this program knows version {SCHEMA_VERSION}",
+                    path.display()
+                )));
+            }
+            _ => {
+                return Err(StoreError::Damaged(format!(
+                    "{} is a database of another program",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            idle: Mutex::new(Vec::new()),
+        })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    Ok(())
+}
+
+impl Store for SqliteStore {
+    type Reader<'s> = SqliteReader<'s>;
+
+    fn reader(&self) -> Result<SqliteReader<'_>, StoreError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(&self.path, flags)?;
+                configure(&connection)?;
+                connection
+            }
+        };
+        Ok(SqliteReader {
+            store: self,
+            connection: Some(connection),
+        })
+    }
+
+    fn tip(&self) -> Result<Option<Tip>, StoreError> {
+        let writer = self.writer();
+        let bytes: Option<Vec<u8>> = writer
+            .query_row("SELECT tip FROM head", [], |row| row.get(0))
+            .optional()?;
+        bytes
+            .map(|bytes| decode_tip(&bytes).map_err(damaged("head")))
+            .transpose()
+    }
+
+    fn commit(&self, before: &Tip, batch: &Batch) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        {
+            let mut entry = tx.prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3)")?;
+            for (position, log_entry, root) in &batch.entries {
+                entry.execute(params![
+                    integer(*position)?,
+                    encoded(log_entry)?,
+                    root.map(|r| integer(r.id)).transpose()?
+                ])?;
+            }
+            let mut node = tx.prepare_cached("INSERT INTO log_node VALUES (?1, ?2)")?;
+            for (subtree, value) in &batch.subtrees {
+                node.execute(params![integer(subtree.node_number())?, value])?;
+            }
+            let mut leaf = tx.prepare_cached("INSERT INTO leaf VALUES (?1, ?2)")?;
+            for (id, path) in &batch.paths {
+                leaf.execute(params![integer(*id)?, encoded(path)?])?;
+            }
+            let mut opening = tx.prepare_cached("INSERT INTO opening VALUES (?1, ?2, ?3, ?4)")?;
+            let mut version = tx.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4)")?;
+            for new in &batch.versions {
+                let leaf = integer(new.row.leaf)?;
+                opening.execute(params![
+                    leaf,
+                    new.opening,
+                    new.update.value,
+                    new.update.signature
+                ])?;
+                version.execute(params![
+                    new.label,
+                    new.version,
+                    integer(new.row.position)?,
+                    leaf
+                ])?;
+            }
+            let tip = encode_tip(&batch.tip).map_err(damaged("head"))?;
+            let size = integer(batch.tip.size)?;
+            let moved = if before.size == 0 {
+                tx.execute(
+                    "INSERT OR IGNORE INTO head VALUES (1, ?1, ?2)",
+                    params![size, tip],
+                )?
+            } else {
+                let before = (
+                    integer(before.size)?,
+                    encode_tip(before).map_err(damaged("head"))?,
+                );
+                tx.execute(
+                    "UPDATE head SET tree_size = ?1, tip = ?2 WHERE tree_size = ?3 AND tip = ?4",
+                    params![size, tip, before.0, before.1],
+                )?
+            };
+            if moved != 1 {
+                return Err(StoreError::HeadMoved);
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn signed_head(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let writer = self.writer();
+        let row: Option<(i64, Vec<u8>)> = writer
+            .query_row("SELECT tree_size, signature FROM signed_head", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        Ok(row.map(|(size, signature)| (size.unsigned_abs(), signature)))
+    }
+
+    fn put_signed_head(&self, size: u64, signature: &[u8]) -> Result<(), StoreError> {
+        self.writer().execute(
+            "INSERT INTO signed_head VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE
+             SET tree_size = excluded.tree_size, signature = excluded.signature
+             WHERE excluded.tree_size > signed_head.tree_size",
+            params![integer(size)?, signature],
+        )?;
+        Ok(())
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let writer = self.writer();
+        Ok(writer
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()?)
+    }
+
+    fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.writer().execute(
+            "INSERT OR IGNORE INTO meta VALUES (?1, ?2)",
+            params![key, value],
+        )?;
+        Ok(())
+    }
+}
+
+/// A connection from the pool; goes back when dropped.
+#[derive(Debug)]
+pub struct SqliteReader<'s> {
+    store: &'s SqliteStore,
+    connection: Option<Connection>,
+}
+
+impl Deref for SqliteReader<'_> {
+    type Target = Connection;
+
+    #[allow(clippy::expect_used)]
+    fn deref(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("a reader has its connection until it is dropped")
+    }
+}
+
+impl Drop for SqliteReader<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let mut idle = self
+                .store
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            idle.push(connection);
+        }
+    }
+}
+
+impl SqliteReader<'_> {
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self
+            .prepare_cached(sql)?
+            .query_row(params, read)
+            .optional()?)
+    }
+}
+
+impl Reader for SqliteReader<'_> {
+    fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError> {
+        let row: Option<(Vec<u8>, Option<i64>)> = self.one(
+            "SELECT entry, prefix_root FROM log_entry WHERE position = ?1",
+            [integer(position)?],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        row.map(|(bytes, root)| {
+            let entry = LogEntry::from_bytes(&bytes, &()).map_err(damaged("log_entry"))?;
+            let value = entry.prefix_tree;
+            let root = root.map(|id| Node {
+                id: id.unsigned_abs(),
+                value,
+            });
+            Ok((entry, root))
+        })
+        .transpose()
+    }
+
+    fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError> {
+        self.one(
+            "SELECT value FROM log_node WHERE number = ?1",
+            [integer(subtree.node_number())?],
+            |row| row.get(0),
+        )
+    }
+
+    fn leaf_path(&self, id: LeafId) -> Result<Option<LeafPath>, StoreError> {
+        let mut statement = self.prepare_cached("SELECT path FROM leaf WHERE id = ?1")?;
+        let mut rows = statement.query([integer(id)?])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let bytes = row
+            .get_ref(0)?
+            .as_blob()
+            .map_err(|e| StoreError::Damaged(e.to_string()))?;
+        LeafPath::from_bytes(bytes, &())
+            .map(Some)
+            .map_err(damaged("leaf"))
+    }
+
+    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError> {
+        // Versions that were created after `size` are few: those of the batch being published.
+        self.one(
+            "SELECT version FROM version WHERE label = ?1 AND position < ?2
+             ORDER BY version DESC LIMIT 1",
+            params![label, integer(size)?],
+            |row| row.get(0),
+        )
+    }
+
+    fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError> {
+        self.one(
+            "SELECT position, leaf FROM version WHERE label = ?1 AND version = ?2",
+            params![label, version],
+            |row| {
+                Ok(VersionRow {
+                    position: row.get::<_, i64>(0)?.unsigned_abs(),
+                    leaf: row.get::<_, i64>(1)?.unsigned_abs(),
+                })
+            },
+        )
+    }
+
+    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError> {
+        self.one(
+            "SELECT opening, value, signature FROM opening WHERE leaf = ?1",
+            [integer(leaf)?],
+            |row| {
+                let (value, signature) = (row.get(1)?, row.get(2)?);
+                Ok((row.get(0)?, UpdateValue { value, signature }))
+            },
+        )
+    }
+
+    fn last_leaf(&self) -> Result<LeafId, StoreError> {
+        let last: Option<i64> = self.query_row("SELECT max(id) FROM leaf", [], |row| row.get(0))?;
+        Ok(last.map_or(0, i64::unsigned_abs))
+    }
+}
+
+/// SQLite's integers are signed.
+fn integer(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::Damaged(format!("{value} is out of range")))
+}
+
+fn encoded(value: &impl Encode) -> Result<Vec<u8>, StoreError> {
+    value.to_bytes().map_err(damaged("row"))
+}
+
+fn damaged<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> StoreError {
+    move |error| StoreError::Damaged(format!("{what}: {error}"))
+}
+
+fn encode_tip(tip: &Tip) -> Result<Vec<u8>, EncodeError> {
+    let mut w = Writer::default();
+    w.u64(tip.size);
+    w.u64(tip.timestamp);
+    w.u64(tip.next_leaf);
+    w.optional(tip.prefix_root.as_ref(), |w, root| {
+        w.u64(root.id);
+        w.bytes(&root.value);
+    });
+    for value in &tip.full_subtrees {
+        w.bytes(value);
+    }
+    w.finish()
+}
+
+fn decode_tip(bytes: &[u8]) -> Result<Tip, DecodeError> {
+    let mut r = Bytes::new(bytes);
+    let (size, timestamp, next_leaf) = (r.u64("size")?, r.u64("timestamp")?, r.u64("next_leaf")?);
+    let prefix_root = r.optional("prefix_root", |r| {
+        Ok(Node {
+            id: r.u64("id")?,
+            value: r.array("value")?,
+        })
+    })?;
+    let mut full_subtrees = Vec::new();
+    while !r.is_empty() {
+        full_subtrees.push(r.array("full_subtrees")?);
+    }
+    Ok(Tip {
+        size,
+        timestamp,
+        full_subtrees,
+        prefix_root,
+        next_leaf,
+    })
+}
