@@ -19,6 +19,7 @@
 
 pub mod codec;
 pub mod combined;
+pub mod descriptor;
 pub mod distinguished;
 pub mod error;
 pub mod implicit_tree;
@@ -27,6 +28,7 @@ pub mod log_tree;
 pub mod monitor;
 pub mod prefix_tree;
 pub mod search;
+pub mod signed_value;
 pub mod suite;
 pub mod update;
 pub mod user;
