@@ -1,0 +1,8 @@
+//! Programs under test as real processes, and a bare user of the protocol for what the client
+//! library would never do.
+
+mod server;
+mod user;
+
+pub use server::{Server, binary};
+pub use user::{Answer, User};

@@ -1,0 +1,183 @@
+//! The directory as its operator meets it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::wire::{SearchRequest, UpdateRequest};
+use overt_tests::{Server, User, binary};
+use serde_json::Value;
+
+const TOKEN: &str = "a token for these tests";
+const ARGUMENTS: [&str; 4] = ["--access", "token", "--batch-interval", "10ms"];
+const ENVIRONMENT: [(&str, &str); 1] = [("OVERT_TOKEN", TOKEN)];
+
+fn start(folder: &std::path::Path) -> anyhow::Result<Server> {
+    Server::start(folder, &ARGUMENTS, &ENVIRONMENT)
+}
+
+fn problem(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}
+
+#[tokio::test]
+async fn updates_survive_a_restart_and_old_states_verify_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    user.own(&server.url, "alice").await.unwrap();
+    user.update(&server.url, "alice", b"first").await.unwrap();
+    server.stop().unwrap();
+    let server = start(folder.path()).unwrap();
+    user.update(&server.url, "alice", b"second").await.unwrap();
+    assert_eq!(user.search(&server.url, "alice", None).await.unwrap().value(), b"second");
+    assert_eq!(user.search(&server.url, "alice", Some(0)).await.unwrap().value(), b"first");
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = start(folder.path()).unwrap();
+    let error = start(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("in use by another server"), "{error}");
+}
+
+#[tokio::test]
+async fn refuses_what_it_should_with_stable_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).unwrap();
+    let url = &server.url;
+    let user = User::new(url, None).await.unwrap();
+    let request = |label: &str, greatest, values| {
+        UpdateRequest { last: None, label: label.into(), greatest_version: greatest, values }.to_bytes().unwrap()
+    };
+    let search = SearchRequest { last: None, label: b"nobody".to_vec(), version: None };
+    let ahead = SearchRequest { last: Some(1000), ..search.clone() };
+    let cases = [
+        ("search", search.to_bytes().unwrap(), 404, "not-found"),
+        ("search", b"nonsense".to_vec(), 400, "malformed-request"),
+        ("search", Vec::new(), 400, "malformed-request"),
+        ("distinguished", vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 400, "malformed-request"),
+        ("distinguished", ahead.to_bytes().unwrap()[..9].iter().copied().chain([0]).collect(), 409, "last-ahead"),
+        ("update", request("a", None, vec![b"x".to_vec()]), 401, "unauthorized"),
+        ("update", request("a", Some(3), vec![b"x".to_vec()]), 409, "version-conflict"),
+        ("update", request("a", None, vec![]), 409, "version-conflict"),
+        ("update", request("a", None, vec![vec![0; 2 << 20]]), 413, "too-large"),
+        ("nonsense", Vec::new(), 404, "no-such-path"),
+    ];
+    for (operation, body, status, code) in cases {
+        let answer = user.post(url, operation, body).await.unwrap();
+        let problem = problem(&answer.body);
+        assert_eq!((answer.status, problem["code"].as_str()), (status, Some(code)), "{operation} {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|d| !d.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_of_the_current_value_makes_no_new_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    user.own(&server.url, "alice").await.unwrap();
+    user.update(&server.url, "alice", b"same").await.unwrap();
+    let error = user.update(&server.url, "alice", b"same").await.unwrap_err().to_string();
+    assert!(error.contains("unchanged"), "{error}");
+    assert_eq!(user.search(&server.url, "alice", None).await.unwrap().version(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_or_older_store_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("overt.sqlite3");
+    let server = start(folder.path()).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    user.own(&server.url, "alice").await.unwrap();
+    server.stop().unwrap();
+    let backup = std::fs::read(&database).unwrap();
+    let server = start(folder.path()).unwrap();
+    user.update(&server.url, "alice", b"value").await.unwrap();
+    server.stop().unwrap();
+    let good = std::fs::read(&database).unwrap();
+
+    // An older copy of the database is consistent with itself, and refused all the same.
+    std::fs::write(&database, &backup).unwrap();
+    let error = start(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("older copy"), "{error}");
+
+    // A changed log entry.
+    let mut bad = good.clone();
+    let entry = user.tree.as_ref().unwrap().rightmost().unwrap().to_bytes().unwrap();
+    let at = bad.windows(entry.len()).position(|w| w == entry).unwrap();
+    bad[at + 20] ^= 1;
+    std::fs::write(&database, &bad).unwrap();
+    let error = start(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("refusing to start"), "{error}");
+
+    std::fs::write(&database, &good).unwrap();
+    start(folder.path()).unwrap();
+}
+
+#[tokio::test]
+async fn keys_are_private_and_settings_do_not_change_under_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    start(folder.path()).unwrap().stop().unwrap();
+    let key = folder.path().join("keys/signature");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = start(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+
+    let mut arguments = ARGUMENTS.to_vec();
+    arguments.extend(["--max-behind", "2days"]);
+    let error = Server::start(folder.path(), &arguments, &ENVIRONMENT).unwrap_err().to_string();
+    assert!(error.contains("max_behind"), "{error}");
+
+    std::fs::remove_file(&key).unwrap();
+    let error = start(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("keys/signature"), "{error}");
+}
+
+/// The log of the vectors, rebuilt in SQLite by `overt-server replay`, answers byte for byte.
+#[test]
+fn replay_answers_the_vectors_byte_for_byte() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/suite2-mode1.json");
+    let vectors: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut steps = Vec::new();
+    for session in vectors["sessions"].as_array().unwrap() {
+        let accepted = |step: &&Value| step["expect"] == "accept";
+        steps.extend(session["steps"].as_array().unwrap().iter().filter(accepted));
+    }
+    let mut child = Command::new(binary("overt-server").unwrap())
+        .args(["replay", file])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let lines: Vec<String> = steps
+        .iter()
+        .map(|s| format!("{} {} {}\n", s["op"].as_str().unwrap(), s["request"].as_str().unwrap(), s["tree_size"]))
+        .collect();
+    let writer = std::thread::spawn(move || {
+        for line in lines {
+            input.write_all(line.as_bytes()).unwrap();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<&str> = text.lines().collect();
+    assert_eq!(answers.len(), steps.len());
+    for (step, ours) in steps.iter().zip(answers) {
+        let theirs: Vec<&str> = step["responses"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+        assert!(ours == theirs.join(" "), "{}", step["name"]);
+    }
+    println!("{} answers byte for byte", steps.len());
+    // A request that decodes must be what it claims to be.
+    assert!(SearchRequest::from_bytes(&[2], &()).is_err());
+}
