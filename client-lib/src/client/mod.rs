@@ -1,0 +1,206 @@
+//! Verified operations on one directory.
+
+mod lookup;
+mod owner;
+mod publish;
+mod sign;
+mod wave;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use overt_protocol::codec::Encode;
+use overt_protocol::user::{TreeState, Verifier};
+use overt_protocol::wire::{DistinguishedRequest, HashValue};
+
+use crate::error::{ClientError, Reason};
+use crate::exchange::RECENT;
+use crate::failure::{self, Exchange, Kept};
+use crate::keys::KeyRing;
+use crate::operation::Operation;
+use crate::store::{Change, Committed, Store};
+use crate::transport::Transport;
+use crate::trust::Directory;
+
+pub use lookup::{Lookup, Standing};
+pub use publish::{Entry, Intent, Published};
+use wave::Ask;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the Unix epoch.
+    fn now(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What verifying cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes of the responses.
+    pub bytes: usize,
+    /// Time spent on verification.
+    pub verify: Duration,
+}
+
+impl Cost {
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.verify += other.verify;
+    }
+}
+
+/// A user of one directory.
+pub struct Client<T> {
+    transport: T,
+    store: Store,
+    directory: Directory,
+    verifier: Verifier,
+    config_hash: HashValue,
+    clock: Box<dyn Clock>,
+    keys: Option<KeyRing>,
+    failures: Option<PathBuf>,
+}
+
+impl<T: Transport> Client<T> {
+    /// A user of a directory that is pinned in `store`.
+    pub fn new(
+        transport: T,
+        store: Store,
+        directory: Directory,
+        clock: impl Clock + 'static,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            verifier: Verifier::new(directory.config.clone())?,
+            config_hash: directory.config.hash()?,
+            transport,
+            store,
+            directory,
+            clock: Box::new(clock),
+            keys: None,
+            failures: None,
+        })
+    }
+
+    /// Lets the user own labels where values are signed.
+    pub fn with_keys(mut self, keys: KeyRing) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Keeps exchanges that do not verify, below this directory.
+    pub fn with_failures(mut self, dir: PathBuf) -> Self {
+        self.failures = Some(dir);
+        self
+    }
+
+    /// The pinned directory.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The kept state.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The private keys, if any were given.
+    pub fn keys(&self) -> Option<&KeyRing> {
+        self.keys.as_ref()
+    }
+
+    /// Compares the directory with what was pinned, then brings the view of its log up to date.
+    pub async fn refresh(&self) -> Result<TreeState, ClientError> {
+        self.directory.check(&self.transport).await?;
+        let from = self.tree()?;
+        let to = self.advance(from.clone()).await?;
+        self.settle(Change {
+            from,
+            to: Some(to),
+            ..Change::default()
+        })
+        .await
+    }
+
+    fn url(&self) -> &str {
+        &self.directory.url
+    }
+
+    fn tree(&self) -> Result<Option<TreeState>, ClientError> {
+        Ok(self.store.tree(self.url())?)
+    }
+
+    fn requires_signed_value(&self) -> bool {
+        self.directory.descriptor.requires_signed_value
+    }
+
+    /// The view of the log that follows `tree`.
+    async fn advance(&self, tree: Option<TreeState>) -> Result<TreeState, ClientError> {
+        let told = self.ask(tree.as_ref(), &self.walk(tree.as_ref())?).await?;
+        Ok(told.head)
+    }
+
+    /// Asks for nothing but the head and the recent distinguished entries.
+    fn walk<'a>(&'a self, tree: Option<&TreeState>) -> Result<Ask<'a, ()>, ClientError> {
+        let request = DistinguishedRequest {
+            last: tree.map(TreeState::tree_size),
+            stop: None,
+        };
+        Ok(Ask {
+            operation: Operation::Distinguished,
+            label: Vec::new(),
+            owner: None,
+            request: request.to_bytes()?,
+            verify: Box::new(move |tree, response, now| {
+                let done = self
+                    .verifier
+                    .distinguished(tree, &request, RECENT, response, now)?;
+                Ok((done.state, ()))
+            }),
+        })
+    }
+
+    /// Writes what was verified. If another process moved the view of the log meanwhile, both
+    /// views must first be shown to be of one log. Returns the view that is kept now.
+    async fn settle(&self, mut change: Change) -> Result<TreeState, ClientError> {
+        loop {
+            match self.store.commit(self.url(), &change)? {
+                Committed::Done => break,
+                Committed::Overtaken(tree) => {
+                    let views = [tree.clone(), change.to.take()];
+                    change.to = self
+                        .reconcile(views.into_iter().flatten().collect())
+                        .await?;
+                    change.from = tree;
+                }
+            }
+        }
+        change.to.or(change.from).ok_or(ClientError::Unsettled)
+    }
+
+    /// An answer did not hold: keeps it, if an application wants that.
+    fn not_verified(&self, reason: impl Into<Reason>, exchange: Exchange<'_>) -> ClientError {
+        let reason = reason.into();
+        let mut exchange = Exchange {
+            directory: self.url(),
+            ..exchange
+        };
+        if exchange.now == 0 {
+            exchange.now = self.clock.now();
+        }
+        if let Ok(config) = self.directory.config.to_bytes() {
+            exchange.files.push(("configuration.bin", config));
+        }
+        let kept: Kept = failure::keep(self.failures.as_deref(), &exchange, &reason);
+        ClientError::NotVerified { reason, kept }
+    }
+}

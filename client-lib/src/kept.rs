@@ -1,0 +1,190 @@
+//! What a user keeps of one directory, and how it is encoded on disk.
+//!
+//! The encoding is this project's own, in the draft's presentation language; it begins with a
+//! version so that a later format can tell it apart.
+
+use std::collections::BTreeMap;
+
+use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
+use overt_protocol::error::VerifyError;
+use overt_protocol::monitor::MonitorMap;
+use overt_protocol::user::{OwnerState, SearchVerified, TreeState};
+use overt_protocol::wire::HashValue;
+
+const FORMAT: &[u8] = b"overt.client-state/v1";
+
+/// What is kept about a label that was looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contact {
+    /// The greatest version ever seen; it never decreases.
+    pub greatest: Option<u32>,
+    /// The greatest version whose value was checked whole, with that value.
+    pub anchor: Option<(u32, Vec<u8>)>,
+    /// What is still to be monitored (section "Contact Algorithm").
+    pub map: MonitorMap,
+    /// VRF outputs of ladder versions.
+    pub vrf_outputs: BTreeMap<u32, HashValue>,
+    /// Commitments of ladder versions.
+    pub commitments: BTreeMap<u32, HashValue>,
+}
+
+/// Everything that is kept of one directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptState {
+    /// The last verified view of the log.
+    pub tree: Option<TreeState>,
+    /// Labels that are owned here.
+    pub owners: BTreeMap<Vec<u8>, OwnerState>,
+    /// Labels that were looked up.
+    pub contacts: BTreeMap<Vec<u8>, Contact>,
+}
+
+impl Contact {
+    /// Takes note of a verified search.
+    ///
+    /// # Errors
+    /// [`VerifyError::CommitmentChanged`] if a version that was seen before has another
+    /// commitment now: the log was rewritten.
+    pub fn note(&mut self, found: &SearchVerified, monitored: bool) -> Result<(), VerifyError> {
+        for (version, lookup) in &found.ladder {
+            self.vrf_outputs.insert(*version, lookup.vrf_output);
+            if let Some(commitment) = lookup.commitment {
+                let before = self.commitments.insert(*version, commitment);
+                if before.is_some_and(|before| before != commitment) {
+                    return Err(VerifyError::CommitmentChanged(*version));
+                }
+            }
+        }
+        let version = found.value.version();
+        self.greatest = self.greatest.max(Some(version));
+        if monitored && found.found.must_monitor {
+            let greatest = self.map.entry(found.found.terminal).or_insert(version);
+            *greatest = version.max(*greatest);
+        }
+        Ok(())
+    }
+
+    /// Adds what another process or request learnt meanwhile. Both were verified.
+    pub fn merge(&mut self, other: &Self) {
+        self.greatest = self.greatest.max(other.greatest);
+        let newer = |(version, _): &&(u32, Vec<u8>)| {
+            self.anchor.as_ref().is_none_or(|(mine, _)| mine < version)
+        };
+        if let Some(anchor) = other.anchor.as_ref().filter(newer) {
+            self.anchor = Some(anchor.clone());
+        }
+        for (position, version) in &other.map {
+            let greatest = self.map.entry(*position).or_insert(*version);
+            *greatest = (*version).max(*greatest);
+        }
+        self.vrf_outputs.extend(&other.vrf_outputs);
+        self.commitments.extend(&other.commitments);
+    }
+}
+
+fn encode_map<K: Copy, V: Copy>(
+    w: &mut Writer,
+    map: &BTreeMap<K, V>,
+    what: &'static str,
+    entry: impl Fn(&mut Writer, K, V),
+) {
+    let items: Vec<(K, V)> = map.iter().map(|(k, v)| (*k, *v)).collect();
+    w.vector(Width::Four, &items, what, |w, (k, v)| entry(w, *k, *v));
+}
+
+fn decode_map<K: Ord, V>(
+    r: &mut Reader<'_>,
+    what: &'static str,
+    entry: impl Fn(&mut Reader<'_>) -> Result<(K, V), DecodeError>,
+) -> Result<BTreeMap<K, V>, DecodeError> {
+    Ok(r.vector(Width::Four, what, entry)?.into_iter().collect())
+}
+
+impl Encode for Contact {
+    fn encode(&self, w: &mut Writer) {
+        w.optional(self.greatest.as_ref(), |w, version| w.u32(*version));
+        w.optional(self.anchor.as_ref(), |w, (version, value)| {
+            w.u32(*version);
+            w.opaque(Width::Four, value, "anchor");
+        });
+        encode_map(w, &self.map, "map", |w, position, version| {
+            w.u64(position);
+            w.u32(version);
+        });
+        for (map, what) in [
+            (&self.vrf_outputs, "vrf_outputs"),
+            (&self.commitments, "commitments"),
+        ] {
+            encode_map(w, map, what, |w, version, hash| {
+                w.u32(version);
+                w.bytes(&hash);
+            });
+        }
+    }
+}
+
+impl Decode<()> for Contact {
+    fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
+        let hash = |r: &mut Reader<'_>| Ok((r.u32("version")?, r.array("hash")?));
+        Ok(Self {
+            greatest: r.optional("greatest", |r| r.u32("greatest"))?,
+            anchor: r.optional("anchor", |r| {
+                Ok((r.u32("anchor")?, r.opaque(Width::Four, "anchor")?))
+            })?,
+            map: decode_map(r, "map", |r| Ok((r.u64("position")?, r.u32("version")?)))?,
+            vrf_outputs: decode_map(r, "vrf_outputs", hash)?,
+            commitments: decode_map(r, "commitments", hash)?,
+        })
+    }
+}
+
+fn encode_labels<T: Encode>(w: &mut Writer, labels: &BTreeMap<Vec<u8>, T>) {
+    let items: Vec<_> = labels.iter().collect();
+    w.vector(Width::Four, &items, "labels", |w, (label, kept)| {
+        w.opaque(Width::One, label, "label");
+        kept.encode(w);
+    });
+}
+
+fn decode_labels<T: Decode<()>>(r: &mut Reader<'_>) -> Result<BTreeMap<Vec<u8>, T>, DecodeError> {
+    decode_map(r, "labels", |r| {
+        Ok((r.opaque(Width::One, "label")?, T::decode(r, &())?))
+    })
+}
+
+impl Encode for KeptState {
+    fn encode(&self, w: &mut Writer) {
+        w.opaque(Width::One, FORMAT, "format");
+        w.optional(self.tree.as_ref(), |w, tree| tree.encode(w));
+        encode_labels(w, &self.owners);
+        encode_labels(w, &self.contacts);
+    }
+}
+
+impl Decode<()> for KeptState {
+    fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
+        if r.opaque(Width::One, "format")? != FORMAT {
+            return Err(DecodeError::Enumeration {
+                what: "client state format",
+                value: 0,
+            });
+        }
+        Ok(Self {
+            tree: r.optional("tree", |r| TreeState::decode(r, &()))?,
+            owners: decode_labels(r)?,
+            contacts: decode_labels(r)?,
+        })
+    }
+}
+
+impl KeptState {
+    /// The encoding.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EncodeError> {
+        Encode::to_bytes(self)
+    }
+
+    /// Decodes what [`KeptState::to_bytes`] made, strictly.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Decode::from_bytes(bytes, &())
+    }
+}

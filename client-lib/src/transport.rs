@@ -1,0 +1,231 @@
+//! How requests reach a directory. What comes back is untrusted bytes, whatever the transport.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// No response of the protocol comes near this, in bytes.
+const MAX_RESPONSE: usize = 16 << 20;
+const MAX_PROBLEM: usize = 64 << 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// An update waits for its batch and for cosignatures.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Carries bytes to a directory and back.
+pub trait Transport: Send + Sync {
+    /// Fetches a document.
+    fn get(&self, path: &str) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+
+    /// Posts a request of the protocol.
+    fn post(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+}
+
+/// Why there is no response to verify.
+#[derive(Debug, Clone, Error)]
+pub enum TransportError {
+    /// The address is not an http or https URL.
+    #[error("not an http or https address: {0}")]
+    Address(String),
+    /// No connection, or it broke, or nothing came in time.
+    #[error("the directory cannot be reached: {0}")]
+    Unreachable(String),
+    /// The directory declined.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// The response is larger than any can be.
+    #[error("the response is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// An RFC 9457 problem, from the directory or from something in front of it. Nothing in it is
+/// proved.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the directory answers {status} {code}: {title}{}{detail}", if detail.is_empty() { "" } else { ": " })]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code, such as `not-found`.
+    pub code: String,
+    /// For people.
+    pub title: String,
+    /// For people.
+    pub detail: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ProblemJson {
+    code: String,
+    title: String,
+    detail: String,
+}
+
+impl Problem {
+    fn new(status: u16, body: &[u8]) -> Self {
+        let json: ProblemJson = serde_json::from_slice(body).unwrap_or_default();
+        // Shown on terminals: no control characters, and not much of it.
+        let clean = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect();
+        let code = match json.code.is_empty() {
+            true => "no-code",
+            false => &json.code,
+        };
+        Self {
+            status,
+            code: clean(code),
+            title: clean(&json.title),
+            detail: clean(&json.detail),
+        }
+    }
+}
+
+/// HTTP and HTTPS. Redirects are not followed: a directory has one address, which is pinned.
+#[derive(Debug, Clone)]
+pub struct HttpTransport {
+    base: String,
+    http: reqwest::Client,
+    token: Option<String>,
+}
+
+/// Brings an address to the one spelling that directories are remembered by.
+pub fn normalize(address: &str) -> Result<String, TransportError> {
+    let bad = || TransportError::Address(address.chars().take(200).collect());
+    let url = reqwest::Url::parse(address).map_err(|_| bad())?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.host_str().is_some();
+    if !plain || !matches!(url.scheme(), "http" | "https") {
+        return Err(bad());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+impl HttpTransport {
+    /// Talks to the directory at `address`, with a bearer `token` if it wants one.
+    pub fn new(address: &str, token: Option<&str>) -> Result<Self, TransportError> {
+        let base = normalize(address)?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("overt/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|e| TransportError::Unreachable(reason(&e)))?;
+        Ok(Self {
+            base,
+            http,
+            token: token.map(str::to_owned),
+        })
+    }
+
+    /// Sends until there is an answer other than "try again later". Only requests that the
+    /// directory cannot have acted on are repeated.
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, TransportError> {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let (error, wait) = match self.once(method.clone(), path, body.clone()).await {
+                Ok(body) => return Ok(body),
+                Err(failure) => failure,
+            };
+            let Some(wait) = wait.filter(|_| attempt < ATTEMPTS) else {
+                return Err(error);
+            };
+            tokio::time::sleep(wait.max(jitter(pause)).min(LONGEST_PAUSE)).await;
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+
+    /// The body, or why not, and in that case how long to wait at least before trying again, if
+    /// that makes sense.
+    async fn once(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, (TransportError, Option<Duration>)> {
+        let mut request = self.http.request(method.clone(), self.base.clone() + path);
+        if method == reqwest::Method::POST {
+            request = request
+                .header("content-type", "application/octet-stream")
+                .body(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|e| {
+            let again = e.is_connect().then_some(Duration::ZERO);
+            (TransportError::Unreachable(reason(&e)), again)
+        })?;
+        let status = response.status();
+        if status.as_u16() == 200 {
+            let body = read(response, MAX_RESPONSE).await;
+            return body.map_err(|e| (e, None));
+        }
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map_or(Duration::ZERO, Duration::from_secs);
+        let body = read(response, MAX_PROBLEM).await.unwrap_or_default();
+        let problem = Problem::new(status.as_u16(), &body);
+        let again = (status.as_u16() == 503).then_some(retry_after);
+        Err((problem.into(), again))
+    }
+}
+
+/// Half to all of `pause`, so that many clients do not come back at once.
+fn jitter(pause: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(0);
+    pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, TransportError> {
+    let mut body = Vec::new();
+    loop {
+        let chunk = response.chunk().await;
+        match chunk.map_err(|e| TransportError::Unreachable(reason(&e)))? {
+            None => return Ok(body),
+            Some(chunk) if body.len() + chunk.len() > limit => {
+                return Err(TransportError::TooLarge(limit));
+            }
+            Some(chunk) => body.extend_from_slice(&chunk),
+        }
+    }
+}
+
+impl Transport for HttpTransport {
+    async fn get(&self, path: &str) -> Result<Vec<u8>, TransportError> {
+        self.send(reqwest::Method::GET, path, Vec::new()).await
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
+        self.send(reqwest::Method::POST, path, body).await
+    }
+}
