@@ -44,7 +44,9 @@ fn now() -> u64 {
 impl User {
     /// A new user of the directory at `url`.
     pub async fn new(url: &str, token: Option<&str>) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
+        // A connection that the server closed after refusing a body must not be used again.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0);
+        let http = http.timeout(Duration::from_secs(20)).build()?;
         let json = http.get(format!("{url}/v1/descriptor")).send().await?.bytes().await?;
         let (_, config) = Descriptor::parse(&json)?;
         Ok(Self {

@@ -96,6 +96,7 @@ async fn a_damaged_or_older_store_is_refused() {
     user.own(&server.url, "alice").await.unwrap();
     server.stop().unwrap();
     let backup = std::fs::read(&database).unwrap();
+    assert!(!folder.path().join("overt.sqlite3-wal").exists(), "a clean stop leaves one file");
     let server = start(folder.path()).unwrap();
     user.update(&server.url, "alice", b"value").await.unwrap();
     server.stop().unwrap();

@@ -45,8 +45,10 @@ const SCHEMA_VERSION: i32 = 1;
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    // Dropped before the writer: the last connection to close moves the WAL into the database,
+    // which one that only reads cannot.
     idle: Mutex<Vec<Connection>>,
+    writer: Mutex<Connection>,
 }
 
 impl SqliteStore {
@@ -80,8 +82,8 @@ impl SqliteStore {
         }
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
             idle: Mutex::new(Vec::new()),
+            writer: Mutex::new(writer),
         })
     }
 
