@@ -1,1 +1,72 @@
-fn main() {}
+//! `overt`: the key directory's command for people.
+
+mod args;
+mod batch;
+mod exchange;
+mod keys;
+mod labels;
+mod recognise;
+mod report;
+mod session;
+mod trust;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, ExchangeCommand, Target};
+use report::Report;
+use session::Session;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let report = Report::new(args.global.json, args.global.quiet);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(&args, &report)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => report.failure(&error),
+    }
+}
+
+async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
+    if let Command::Exchange {
+        command: ExchangeCommand::Verify(verify),
+    } = &args.command
+    {
+        return exchange::verify(verify, report);
+    }
+    let session = Session::new(&args.global)?;
+    match &args.command {
+        Command::Trust { command } => trust::run(command, &session, report).await?,
+        Command::Register(target) => return publish(target, &session, report, true).await,
+        Command::Update(target) => return publish(target, &session, report, false).await,
+        Command::Lookup(lookup) => match &lookup.batch {
+            Some(file) => return batch::lookup(file, &session, report).await,
+            None => labels::lookup(lookup, &session, report).await?,
+        },
+        Command::Verify(verify) => return labels::verify(verify, &session, report).await,
+        Command::History { label } => labels::history(label, &session, report).await?,
+        Command::Status => labels::status(&session, report).await?,
+        Command::Keys { command } => keys::run(command, &session, report).await?,
+        Command::Exchange { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish(
+    target: &Target,
+    session: &Session,
+    report: &Report,
+    register: bool,
+) -> anyhow::Result<ExitCode> {
+    match &target.batch {
+        Some(file) => batch::publish(file, session, report, register).await,
+        None => labels::publish(target, session, report, register).await,
+    }
+}

@@ -1,0 +1,200 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
+use overt_client::Operation;
+
+/// Registers, looks up and verifies keys in a transparent key directory. Nothing is shown that
+/// was not proved.
+#[derive(Debug, Parser)]
+#[command(
+    name = "overt",
+    version,
+    after_help = "Exit codes: 0 verified, 1 refused or failed, 2 usage, 3 not found, \
+                  4 directory not reachable, 5 NOT VERIFIED."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Address of the directory; may be left out if exactly one is trusted.
+    #[arg(long, global = true, env = "OVERT_DIRECTORY", value_name = "URL")]
+    pub(crate) directory: Option<String>,
+    /// Bearer token, if the directory wants one.
+    #[arg(long, global = true, env = "OVERT_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where to remember what was verified [default: $XDG_STATE_HOME/overt].
+    #[arg(long, global = true, env = "OVERT_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where private keys are [default: $XDG_DATA_HOME/overt/keys].
+    #[arg(long, global = true, env = "OVERT_KEYS_DIR", value_name = "DIR")]
+    pub(crate) keys_dir: Option<PathBuf>,
+    /// No notices, no progress.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Choose which directories to trust.
+    Trust {
+        #[command(subcommand)]
+        command: TrustCommand,
+    },
+    /// Publish the first version of a label.
+    Register(Target),
+    /// Publish the next version of a label of yours.
+    Update(Target),
+    /// Look up a label and verify the answer.
+    Lookup(LookupArgs),
+    /// Compare what the directory shows with a key or a code that you have from elsewhere.
+    Verify(VerifyArgs),
+    /// Show every version of a label.
+    History { label: String },
+    /// Show what is trusted, owned and remembered, and bring the view of the log up to date.
+    Status,
+    /// Manage the private keys of your labels.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Check stored requests and responses, with no network.
+    Exchange {
+        #[command(subcommand)]
+        command: ExchangeCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Pin a directory's configuration.
+    Add {
+        url: String,
+        /// The fingerprint that you have from somewhere else. Without it, whatever answers first
+        /// is trusted.
+        #[arg(long)]
+        fingerprint: Option<String>,
+    },
+    /// List trusted directories.
+    List,
+    /// Forget a directory and everything that was verified about it.
+    Remove { url: String },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Target {
+    /// The label, such as an e-mail address.
+    #[arg(required_unless_present = "batch", requires = "file")]
+    pub(crate) label: Option<String>,
+    /// The value: a file, or - for standard input.
+    pub(crate) file: Option<PathBuf>,
+    /// Many at once: a file of JSON Lines {"label": "...", "value": "<base64>"}.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "file"])]
+    pub(crate) batch: Option<PathBuf>,
+    /// Show the recovery phrase and the code as QR codes too.
+    #[arg(long)]
+    pub(crate) qr: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LookupArgs {
+    /// The label.
+    #[arg(required_unless_present = "batch")]
+    pub(crate) label: Option<String>,
+    /// A version other than the greatest.
+    #[arg(long)]
+    pub(crate) version: Option<u32>,
+    /// Write the proved value to this file, or to standard output (-).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Many at once: a file with a label on each line, or JSON Lines with a "label".
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "version", "output"])]
+    pub(crate) batch: Option<PathBuf>,
+    /// Show the verification code as a QR code too.
+    #[arg(long)]
+    pub(crate) qr: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("with").required(true).args(["key", "code"])))]
+pub(crate) struct VerifyArgs {
+    /// The label.
+    pub(crate) label: String,
+    /// The key that you have from its owner.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The sixty digits that its owner reads to you.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List labels that this device holds keys of.
+    List,
+    /// Print the keys of a label. Whoever has them owns the label.
+    Export {
+        label: String,
+        /// Only the recovery phrase.
+        #[arg(long)]
+        phrase: bool,
+        /// The recovery phrase as a QR code too.
+        #[arg(long, requires = "phrase")]
+        qr: bool,
+    },
+    /// Take in exported keys.
+    Import { file: PathBuf },
+    /// Publish a new update key, signed with the old one.
+    Rotate { label: String },
+    /// Take a label back with its recovery phrase. Contacts are told.
+    Recover {
+        label: String,
+        /// A file with the twenty-four words, or - for standard input. Without it the recovery
+        /// key on this device is used.
+        #[arg(long, value_name = "FILE")]
+        phrase: Option<PathBuf>,
+        /// A new value to publish at the same time.
+        #[arg(long, value_name = "FILE")]
+        value: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExchangeCommand {
+    /// Verify one exchange.
+    Verify(ExchangeVerify),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExchangeVerify {
+    /// search, update, owner-init, owner-monitor, contact-monitor or distinguished.
+    #[arg(long)]
+    pub(crate) op: Operation,
+    /// The encoded Configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The encoded request.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request: PathBuf,
+    /// The encoded response; several for an update that has several.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) response: Vec<PathBuf>,
+    /// What the client kept before; without it the client is new.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Where to write what the client keeps from then on.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_state: Option<PathBuf>,
+    /// The client's clock, in milliseconds since the Unix epoch, instead of this machine's.
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) now: Option<u64>,
+}

@@ -1,0 +1,62 @@
+//! `overt exchange verify`: how other implementations are compared with this one.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use overt_client::exchange::{self, ExchangeError};
+use overt_client::kept::KeptState;
+use overt_client::{Clock, SystemClock};
+use overt_protocol::codec::Decode;
+use overt_protocol::user::Verifier;
+use overt_protocol::wire::Configuration;
+use serde_json::json;
+
+use crate::args::ExchangeVerify;
+use crate::report::{NOT_VERIFIED, Report, UsageError};
+use crate::session::read;
+
+pub(crate) fn verify(args: &ExchangeVerify, report: &Report) -> anyhow::Result<ExitCode> {
+    let named = |path: &Path, error: String| UsageError(format!("{}: {error}", path.display()));
+    let config = Configuration::from_bytes(&read(&args.config)?, &())
+        .map_err(|e| named(&args.config, e.to_string()))?;
+    let verifier = Verifier::new(config).map_err(|e| named(&args.config, e.to_string()))?;
+    let state = match &args.state {
+        None => KeptState::default(),
+        Some(path) => {
+            KeptState::from_bytes(&read(path)?).map_err(|e| named(path, e.to_string()))?
+        }
+    };
+    let request = read(&args.request)?;
+    let mut response = Vec::new();
+    for path in &args.response {
+        response.extend(read(path)?);
+    }
+    let now = args.now.unwrap_or_else(|| SystemClock.now());
+    match exchange::verify(&verifier, &state, args.op, &request, &response, now) {
+        Ok(new) => {
+            if let Some(path) = &args.new_state {
+                let bytes = new.to_bytes().map_err(|e| named(path, e.to_string()))?;
+                std::fs::write(path, bytes).map_err(|e| named(path, e.to_string()))?;
+            }
+            let size = new.tree.map_or(0, |tree| tree.tree_size());
+            report.result(
+                &json!({"result": "verified", "operation": args.op.to_string(), "tree_size": size}),
+                &format!("verified: {} in a log of {size} entries", args.op),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(ExchangeError::Request(error)) => Err(named(&args.request, error.to_string()).into()),
+        Err(ExchangeError::Response(error)) => {
+            report.result(
+                &json!({
+                    "result": "not-verified",
+                    "operation": args.op.to_string(),
+                    "check": error.check(),
+                    "message": error.to_string(),
+                }),
+                &format!("NOT VERIFIED: {}: {error}", error.check()),
+            );
+            Ok(ExitCode::from(NOT_VERIFIED))
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! `overt register`, `update`, `lookup`, `verify`, `history` and `status`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use overt_client::keys::to_phrase;
+use overt_client::{Lookup, Published, Standing, VerificationCode};
+use serde_json::{Value, json};
+
+use crate::args::{LookupArgs, Target, VerifyArgs};
+use crate::recognise::recognise;
+use crate::report::{NOT_VERIFIED, Report, UsageError, qr};
+use crate::session::{Session, read};
+use crate::trust;
+
+/// A label as people read it. It came from them or from the directory: no control characters.
+pub(crate) fn name(label: &[u8]) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    String::from_utf8_lossy(label).chars().map(clean).collect()
+}
+
+pub(crate) async fn publish(
+    target: &Target,
+    session: &Session,
+    report: &Report,
+    register: bool,
+) -> anyhow::Result<ExitCode> {
+    let missing = || UsageError("a label and a file are needed".into());
+    let label = target.label.as_deref().ok_or_else(missing)?;
+    let value = read(target.file.as_deref().ok_or_else(missing)?)?;
+    let client = session.client(report).await?;
+    let (done, what) = match register {
+        true => (client.register(label, &value).await?, "registered"),
+        false => (client.update(label, &value).await?, "updated"),
+    };
+    show_published(&done, what, session, report, target.qr)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was published, and the recovery phrase if it is new.
+pub(crate) fn show_published(
+    done: &Published,
+    what: &str,
+    session: &Session,
+    report: &Report,
+    as_qr: bool,
+) -> anyhow::Result<()> {
+    let label = name(&done.label);
+    // New recovery keys come with a registration and with a recovery, and only then.
+    let phrase = match (&done.recovery, done.position) {
+        (Some(seed), Some(_)) => Some(to_phrase(seed)?),
+        _ => None,
+    };
+    let json = json!({
+        "result": "verified",
+        "label": label,
+        "version": done.version,
+        "unchanged": done.position.is_none(),
+        "position": done.position,
+        "tree_size": done.tree_size,
+        "standing": done.standing.name(),
+        "code": done.code.to_string(),
+        "recovery_phrase": phrase.as_ref().map(|words| words.as_str()),
+    });
+    let mut text = match done.position {
+        None => format!(
+            "{label}: this value is published already, as version {}\n",
+            done.version
+        ),
+        Some(position) => format!(
+            "{label}: {what}, version {} in log entry {position}\n\
+             checked: the log's signature, that the log only grew since it was last seen here, that this\n\
+             version is the newest, and that no version was added without this device.\n",
+            done.version
+        ),
+    };
+    let _ = writeln!(text, "verification code:\n  {}", done.code);
+    if as_qr {
+        let _ = writeln!(text, "{}", qr(&done.code.to_string()));
+    }
+    if let Some(words) = &phrase {
+        let _ = writeln!(
+            text,
+            "\nRECOVERY PHRASE. Write it down and keep it away from this device; whoever has it can\n\
+             take the label over. It is shown now only (see also: overt keys export --phrase).\n  {}",
+            words.as_str()
+        );
+        if as_qr {
+            let _ = writeln!(text, "{}", qr(words));
+        }
+    }
+    let _ = session;
+    report.result(&json, &text);
+    Ok(())
+}
+
+pub(crate) async fn lookup(
+    args: &LookupArgs,
+    session: &Session,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let label = args.label.as_deref();
+    let label = label.ok_or_else(|| UsageError("a label is needed".into()))?;
+    let client = session.client(report).await?;
+    let found = match args.version {
+        None => client.lookup(label).await?,
+        Some(version) => client.lookup_version(label, version).await?,
+    };
+    match &args.output {
+        Some(path) if path.as_os_str() == "-" => {
+            std::io::stdout().write_all(found.value())?;
+            return Ok(());
+        }
+        Some(path) => std::fs::write(path, found.value())?,
+        None => {}
+    }
+    let mut text = describe(&found, args.version.is_none());
+    if args.qr {
+        let _ = writeln!(text, "{}", qr(&found.code().to_string()));
+    }
+    report.result(&to_json(&found), &text);
+    Ok(())
+}
+
+pub(crate) async fn verify(
+    args: &VerifyArgs,
+    session: &Session,
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
+    let code = args
+        .code
+        .as_ref()
+        .map(|text| text.parse::<VerificationCode>())
+        .transpose()
+        .map_err(|error| UsageError(error.to_string()))?;
+    let key = args.key.as_ref().map(|path| read(path)).transpose()?;
+    let found = session.client(report).await?.lookup(&args.label).await?;
+    let matches = match (&code, &key) {
+        (Some(code), _) => *code == found.code(),
+        (None, Some(key)) => same_key(key, found.value()),
+        (None, None) => false,
+    };
+    let mut json = to_json(&found);
+    json["result"] = json!(if matches { "verified" } else { "not-verified" });
+    json["matches"] = json!(matches);
+    if matches {
+        let text = format!("MATCHES.\n{}", describe(&found, true));
+        report.result(&json, &text);
+        Ok(ExitCode::SUCCESS)
+    } else {
+        json["check"] = json!("comparison");
+        let text = format!(
+            "DOES NOT MATCH: the directory shows everybody another key for this label.\n{}",
+            describe(&found, true)
+        );
+        report.result(&json, &text);
+        Ok(ExitCode::from(NOT_VERIFIED))
+    }
+}
+
+/// The same bytes, but for the white space that text files end with. A certificate with the same
+/// fingerprint is not enough: it may hold other subkeys.
+fn same_key(mine: &[u8], published: &[u8]) -> bool {
+    mine == published
+        || (std::str::from_utf8(mine).is_ok() && mine.trim_ascii() == published.trim_ascii())
+}
+
+pub(crate) async fn history(label: &str, session: &Session, report: &Report) -> anyhow::Result<()> {
+    let versions = session.client(report).await?.history(label).await?;
+    let list: Vec<_> = versions.iter().map(to_json).collect();
+    let mut text = String::new();
+    for version in &versions {
+        let kind = recognise(version.value()).map_or_else(String::new, |found| {
+            format!("{} {}", found.kind, found.fingerprint)
+        });
+        let _ = writeln!(
+            text,
+            "version {:>3}  {:<18}  {} bytes  {kind}",
+            version.version(),
+            standing(version.standing()),
+            version.value().len(),
+        );
+    }
+    if let Some(last) = versions.last() {
+        let _ = writeln!(
+            text,
+            "Each was proved in a log of {} entries; version {} is the newest.",
+            last.tree_size(),
+            last.version()
+        );
+    }
+    report.result(&json!({"result": "verified", "versions": list}), &text);
+    Ok(())
+}
+
+pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result<()> {
+    let client = session.client(report).await?;
+    let tree = client.refresh().await?;
+    let (store, directory) = (client.store(), client.directory());
+    let timestamp = tree.rightmost().map_or(0, |entry| entry.timestamp);
+    let mut text = trust::text(directory);
+    let _ = write!(
+        text,
+        "\n  verified     log of {} entries, last changed {}\n  kept in      {}\n",
+        tree.tree_size(),
+        time(timestamp),
+        session.state_dir().display(),
+    );
+    let mut owned = Vec::new();
+    for label in store.owned_labels(&directory.url)? {
+        let Some(kept) = store.owned(&directory.url, &label)? else {
+            continue;
+        };
+        let progress = &kept.state.progress;
+        let version = progress.greatest_version();
+        if owned.len() < 20 {
+            let version = version.map_or("none".to_owned(), |v| v.to_string());
+            let _ = writeln!(text, "  owned        {}, version {version}", name(&label));
+        }
+        owned.push(json!({
+            "label": name(&label),
+            "version": version,
+            "monitored_to": progress.start,
+        }));
+    }
+    if owned.len() > 20 {
+        let _ = writeln!(text, "  owned        … {} labels in all", owned.len());
+    }
+    let mut contacts = Vec::new();
+    for label in store.contact_labels(&directory.url)? {
+        let contact = store.contact(&directory.url, &label)?.unwrap_or_default();
+        contacts.push(json!({
+            "label": name(&label),
+            "version": contact.greatest,
+            "to_monitor": contact.map.len(),
+        }));
+    }
+    let due = contacts.iter().filter(|c| c["to_monitor"] != 0).count();
+    let _ = writeln!(
+        text,
+        "  contacts     {} looked up, {due} of them with versions still to be monitored",
+        contacts.len()
+    );
+    let json = json!({
+        "result": "verified",
+        "directory": trust::describe(directory),
+        "tree_size": tree.tree_size(),
+        "timestamp_ms": timestamp,
+        "root": hex::encode(tree.root),
+        "owned": owned,
+        "contacts": contacts,
+    });
+    report.result(&json, &text);
+    Ok(())
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Unsigned => "not signed",
+        Standing::FirstRegistration => "first registration",
+        Standing::Signed => "signed",
+        Standing::Recovered => "RECOVERED",
+    }
+}
+
+pub(crate) fn to_json(found: &Lookup) -> Value {
+    use base64::Engine as _;
+    let recognised = recognise(found.value())
+        .map(|key| json!({"kind": key.kind, "fingerprint": key.fingerprint, "names": key.names}));
+    json!({
+        "result": "verified",
+        "label": name(found.label()),
+        "version": found.version(),
+        "value": base64::engine::general_purpose::STANDARD.encode(found.value()),
+        "standing": found.standing().name(),
+        "recoveries": found.recoveries(),
+        "unchecked_below": found.unchecked_below(),
+        "seen_before": found.seen_before(),
+        "recognised": recognised,
+        "code": found.code().to_string(),
+        "tree_size": found.tree_size(),
+        "timestamp_ms": found.timestamp(),
+        "response_bytes": found.cost().bytes,
+        "verify_us": u64::try_from(found.cost().verify.as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+fn describe(found: &Lookup, greatest: bool) -> String {
+    let which = if greatest { "the newest" } else { "as asked" };
+    let mut text = format!(
+        "{}, version {} ({which})\n",
+        name(found.label()),
+        found.version()
+    );
+    match recognise(found.value()) {
+        None => {
+            let _ = writeln!(text, "  value     {} bytes", found.value().len());
+        }
+        Some(key) => {
+            let (kind, bytes) = (key.kind, found.value().len());
+            let _ = writeln!(
+                text,
+                "  value     {kind}, {bytes} bytes\n            {}",
+                key.fingerprint
+            );
+            for name in key.names.iter().take(5) {
+                let _ = writeln!(text, "            {name}");
+            }
+        }
+    }
+    let _ = writeln!(text, "  code      {}", found.code());
+    let authority = match found.standing() {
+        Standing::Unsigned => "this directory does not require signed values",
+        Standing::FirstRegistration => {
+            "FIRST REGISTRATION: nobody vouches for it; compare the code with its owner"
+        }
+        Standing::Signed => "signed with the key of the version before",
+        Standing::Recovered => "RECOVERED: signed with the recovery key; ask its owner why",
+    };
+    let _ = writeln!(text, "  standing  {authority}");
+    if found.standing() != Standing::Recovered && !found.recoveries().is_empty() {
+        let _ = writeln!(
+            text,
+            "            recovered at version {:?}",
+            found.recoveries()
+        );
+    }
+    if let Some(version) = found.unchecked_below() {
+        let _ = writeln!(
+            text,
+            "            signatures before version {version} have expired"
+        );
+    }
+    match found.seen_before() {
+        Some(seen) if greatest && seen < found.version() => {
+            let _ = writeln!(
+                text,
+                "  CHANGED   version {seen} was the newest when last looked up here"
+            );
+        }
+        _ => {}
+    }
+    let _ = write!(
+        text,
+        "Checked: the log's signature, that it only grew since it was last seen here, and the proof of\n\
+         this value in a log of {} entries that last changed {}.",
+        found.tree_size(),
+        time(found.timestamp())
+    );
+    text
+}
+
+/// How long ago, which people grasp faster than a date.
+fn time(timestamp: u64) -> String {
+    use overt_client::Clock;
+    let now = overt_client::SystemClock.now();
+    let seconds = now.saturating_sub(timestamp) / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86400),
+    }
+}

@@ -1,0 +1,106 @@
+//! `overt trust`.
+
+use overt_client::transport::normalize;
+use overt_client::trust::TrustError;
+use overt_client::{Clock, Directory, PinnedBy, SystemClock};
+use overt_protocol::descriptor::Fingerprint;
+use serde_json::{Value, json};
+
+use crate::args::TrustCommand;
+use crate::report::{Report, UsageError};
+use crate::session::{Session, first_use};
+
+pub(crate) async fn run(
+    command: &TrustCommand,
+    session: &Session,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let store = session.store()?;
+    match command {
+        TrustCommand::Add { url, fingerprint } => {
+            let expected = fingerprint
+                .as_ref()
+                .map(|text| text.parse::<Fingerprint>())
+                .transpose()
+                .map_err(|error| UsageError(error.to_string()))?;
+            let url = normalize(url)?;
+            let transport = session.transport(&url)?;
+            let now = SystemClock.now();
+            let found = Directory::fetch(&transport, &url, expected, now).await?;
+            match store.directory(&url)? {
+                None => store.pin(&found)?,
+                Some(pinned) if pinned.fingerprint == found.fingerprint => {
+                    if expected.is_some() {
+                        store.confirm(&url)?;
+                    }
+                }
+                Some(pinned) => {
+                    return Err(TrustError::Changed {
+                        pinned: pinned.fingerprint,
+                        found: found.fingerprint,
+                    }
+                    .into());
+                }
+            }
+            if expected.is_none() {
+                report.notice(&first_use(&found));
+            }
+            report.result(&describe(&found), &text(&found));
+        }
+        TrustCommand::List => {
+            let all = store.directories()?;
+            let list: Vec<_> = all.iter().map(describe).collect();
+            let lines: Vec<_> = all.iter().map(text).collect();
+            let none = "no directory is trusted yet".to_owned();
+            let lines = match lines.is_empty() {
+                true => none,
+                false => lines.join("\n\n"),
+            };
+            report.result(&json!(list), &lines);
+        }
+        TrustCommand::Remove { url } => {
+            let url = normalize(url)?;
+            if store.directory(&url)?.is_none() {
+                return Err(UsageError(format!("{url} is not a trusted directory")).into());
+            }
+            store.unpin(&url)?;
+            report.result(
+                &json!({"removed": url}),
+                &format!("{url} and all that was verified about it is forgotten; keys are kept"),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn describe(directory: &Directory) -> Value {
+    json!({
+        "url": directory.url,
+        "origin": directory.descriptor.origin,
+        "fingerprint": directory.fingerprint.to_string(),
+        "pinned_by": directory.pinned_by.name(),
+        "pinned_at_ms": directory.pinned_at,
+        "requires_signed_value": directory.descriptor.requires_signed_value,
+        "parameters": directory.descriptor.parameters,
+    })
+}
+
+pub(crate) fn text(directory: &Directory) -> String {
+    let parameters = &directory.descriptor.parameters;
+    let how = match directory.pinned_by {
+        PinnedBy::Fingerprint => "its fingerprint was given",
+        PinnedBy::FirstUse => "it was the first that answered",
+    };
+    let signed = match directory.descriptor.requires_signed_value {
+        true => "every change must be signed by the label's own key",
+        false => "the directory's operator alone decides who may change a label",
+    };
+    format!(
+        "{} ({})\n  fingerprint  {}\n  trusted      because {how}\n  log          {}, {}\n  values       {signed}",
+        directory.url,
+        directory.descriptor.origin,
+        directory.fingerprint,
+        parameters.suite,
+        parameters.mode,
+    )
+}
