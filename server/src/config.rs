@@ -30,7 +30,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// All settings. In a file they have these names; in the environment `OVERT_` and capitals.
+/// All settings. In a file they have these names; in the environment `OVERT_SERVER_` and capitals.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -174,7 +174,7 @@ impl Settings {
             figment = figment.merge(Toml::file_exact(file));
         }
         // Keys and the path of the file itself are read elsewhere.
-        let env = Env::prefixed("OVERT_").ignore(&["config", "signature_key", "vrf_key"]);
+        let env = Env::prefixed("OVERT_SERVER_").ignore(&["config", "signature_key", "vrf_key"]);
         figment
             .merge(env)
             .merge(Serialized::defaults(flags))

@@ -15,8 +15,8 @@ use tracing_subscriber::EnvFilter;
 /// Without any setting it listens on http://127.0.0.1:8443, keeps its log in the state directory,
 /// makes its keys on the first start, and lets anyone register a label first come, first served.
 ///
-/// Settings come from a file (--config), then the environment (OVERT_ and the setting's name, such
-/// as OVERT_DATA_DIR), then flags; the later override the earlier.
+/// Settings come from a file (--config), then the environment (OVERT_SERVER_ and the setting's name, such
+/// as OVERT_SERVER_DATA_DIR), then flags; the later override the earlier.
 #[derive(Debug, Parser)]
 #[command(name = "overt-server", version)]
 struct Cli {
@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Options {
     /// Settings file (TOML).
-    #[arg(long, short, global = true, env = "OVERT_CONFIG", value_name = "FILE")]
+    #[arg(long, short, global = true, env = "OVERT_SERVER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
@@ -51,7 +51,7 @@ struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
     /// Who may write: `open` (first come, every value signed by its label's own key) or `token`
-    /// (whoever has the operator's token, which OVERT_TOKEN sets) [default: open].
+    /// (whoever has the operator's token, which OVERT_SERVER_TOKEN sets) [default: open].
     #[arg(long, global = true, value_parser = parse_access, value_name = "POLICY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<AccessPolicy>,

@@ -99,11 +99,11 @@ pub fn configuration(
 ) -> anyhow::Result<(Configuration, SigningKey, VrfSecretKey)> {
     let suite = settings.suite();
     let signature = keys::load(
-        "OVERT_SIGNATURE_KEY",
+        "OVERT_SERVER_SIGNATURE_KEY",
         &settings.signature_key_file(),
         is_new,
     )?;
-    let vrf = keys::load("OVERT_VRF_KEY", &settings.vrf_key_file(), is_new)?;
+    let vrf = keys::load("OVERT_SERVER_VRF_KEY", &settings.vrf_key_file(), is_new)?;
     let signing = SigningKey::from_bytes(suite, &signature).context("signature key")?;
     let vrf = VrfSecretKey::from_bytes(suite, &vrf).context("VRF key")?;
     let config = Configuration {

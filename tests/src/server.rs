@@ -29,11 +29,24 @@ pub struct Server {
 
 impl Server {
     /// Starts a directory on a free loopback port and waits until it is ready.
-    pub fn start(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub fn start(
+        data_dir: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let address = format!("127.0.0.1:{port}");
+        Self::start_at(&format!("127.0.0.1:{port}"), data_dir, arguments, environment)
+    }
+
+    /// Starts a directory at an address, such as that of one that was stopped.
+    pub fn start_at(
+        address: &str,
+        data_dir: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let child = Command::new(binary("overt-server")?)
-            .args(["--data-dir", &data_dir.display().to_string(), "--listen", &address])
+            .args(["--data-dir", &data_dir.display().to_string(), "--listen", address])
             .args(arguments)
             .envs(environment.iter().copied())
             .env("RUST_LOG", "warn")
@@ -46,7 +59,7 @@ impl Server {
             url: format!("http://{address}"),
         };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(&address).is_err() {
+        while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
                 bail!("overt-server ended at once ({status}): {}", server.errors());
             }

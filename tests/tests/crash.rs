@@ -48,7 +48,7 @@ async fn killed_at_random_moments() {
     let crashes: usize = std::env::var("OVERT_CRASHES").map_or(20, |n| n.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--access", "token", "--batch-interval", "5ms"];
-    let environment = [("OVERT_TOKEN", TOKEN)];
+    let environment = [("OVERT_SERVER_TOKEN", TOKEN)];
     let start = || Server::start(folder.path(), &arguments, &environment).unwrap();
 
     let mut users: Vec<User> = Vec::new();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const TOKEN: &str = "a token for these tests";
 const ARGUMENTS: [&str; 4] = ["--access", "token", "--batch-interval", "10ms"];
-const ENVIRONMENT: [(&str, &str); 1] = [("OVERT_TOKEN", TOKEN)];
+const ENVIRONMENT: [(&str, &str); 1] = [("OVERT_SERVER_TOKEN", TOKEN)];
 
 fn start(folder: &std::path::Path) -> anyhow::Result<Server> {
     Server::start(folder, &ARGUMENTS, &ENVIRONMENT)
