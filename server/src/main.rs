@@ -29,7 +29,13 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Options {
     /// Settings file (TOML).
-    #[arg(long, short, global = true, env = "OVERT_SERVER_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "OVERT_SERVER_CONFIG",
+        value_name = "FILE"
+    )]
     config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,

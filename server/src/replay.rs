@@ -87,7 +87,10 @@ fn label(value: &Value) -> anyhow::Result<Vec<u8>> {
 fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
     let config =
         Configuration::from_bytes(&bytes(&vectors["configuration"], "configuration")?, &())?;
-    let key = |name: &str| array::<32>(&vectors["private_keys"][name], name);
+    let key = |name: &str| {
+        let key = vectors.get("private_keys").and_then(|keys| keys.get(name));
+        array::<32>(key.unwrap_or(&Value::Null), name)
+    };
     let cipher_suite = config.ciphersuite;
     let signing = SigningKey::from_bytes(cipher_suite, &key("signature")?)?;
     let vrf = VrfSecretKey::from_bytes(cipher_suite, &key("vrf")?)?;

@@ -3,7 +3,12 @@
 //!
 //! The keyrings are read at run time and never become part of the project; `tests/run` fetches
 //! them and names their folder in `OVERT_TEST_KEYRINGS`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,10 +31,19 @@ fn certificates(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let file = std::fs::File::open(folder.join(name)).unwrap();
         let certificates = SignedPublicKey::from_bytes_many(std::io::BufReader::new(file)).unwrap();
         for certificate in certificates.flatten() {
-            let ids = certificate.details.users.iter().filter_map(|user| user.id.as_str());
+            let ids = certificate
+                .details
+                .users
+                .iter()
+                .filter_map(|user| user.id.as_str());
             let address = |id: &str| Some(id.rsplit_once('<')?.1.split_once('>')?.0.to_lowercase());
-            if let Some(address) = ids.filter_map(address).find(|a| a.contains('@') && a.len() < 255) {
-                found.entry(address).or_insert_with(|| certificate.to_bytes().unwrap());
+            if let Some(address) = ids
+                .filter_map(address)
+                .find(|a| a.contains('@') && a.len() < 255)
+            {
+                found
+                    .entry(address)
+                    .or_insert_with(|| certificate.to_bytes().unwrap());
             }
         }
     }
@@ -53,7 +67,11 @@ impl Overt {
             .output()
             .unwrap();
         let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
-            panic!("{arguments:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+            panic!(
+                "{arguments:?}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
         });
         (output.status.code().unwrap(), value)
     }
@@ -75,16 +93,28 @@ fn real_keys_from_registration_to_verification() {
     let keyrings = std::env::var_os("OVERT_TEST_KEYRINGS")
         .expect("OVERT_TEST_KEYRINGS is not set: run `tests/run`, which fetches the keyrings");
     let certificates = certificates(Path::new(&keyrings));
-    assert!(certificates.len() > 800, "only {} certificates", certificates.len());
+    assert!(
+        certificates.len() > 800,
+        "only {} certificates",
+        certificates.len()
+    );
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("directory");
     let server = Server::start(&data, &[], &[]).unwrap();
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    let overt = Overt { folder: folder.path().join("user"), url: server.url.clone() };
+    let overt = Overt {
+        folder: folder.path().join("user"),
+        url: server.url.clone(),
+    };
 
     let all: Vec<_> = certificates.iter().collect();
-    let (code, registered) = overt.run(&["register", "--batch", &batch(folder.path(), "all", &all)]);
-    assert_eq!((code, &registered["registered"]), (0, &Value::from(all.len())), "{registered}");
+    let (code, registered) =
+        overt.run(&["register", "--batch", &batch(folder.path(), "all", &all)]);
+    assert_eq!(
+        (code, &registered["registered"]),
+        (0, &Value::from(all.len())),
+        "{registered}"
+    );
 
     server.stop().unwrap();
     let restart = || Server::start_at(&address, &data, &[], &[]);
@@ -97,17 +127,36 @@ fn real_keys_from_registration_to_verification() {
         .take(UPDATED)
         .map(|(label, value)| (*label, [value.as_slice(), b"\n"].concat()))
         .collect();
-    let changes: Vec<_> = changed.iter().map(|(label, value)| (*label, value)).collect();
-    let (code, updated) = overt.run(&["update", "--batch", &batch(folder.path(), "changed", &changes)]);
-    assert_eq!((code, &updated["updated"]), (0, &Value::from(UPDATED)), "{updated}");
+    let changes: Vec<_> = changed
+        .iter()
+        .map(|(label, value)| (*label, value))
+        .collect();
+    let (code, updated) = overt.run(&[
+        "update",
+        "--batch",
+        &batch(folder.path(), "changed", &changes),
+    ]);
+    assert_eq!(
+        (code, &updated["updated"]),
+        (0, &Value::from(UPDATED)),
+        "{updated}"
+    );
 
     server.stop().unwrap();
     let server = restart().unwrap();
 
     // Someone else, who never saw the directory before, looks everyone up.
-    let stranger = Overt { folder: folder.path().join("stranger"), url: overt.url.clone() };
-    let (code, lookups) = stranger.run(&["lookup", "--batch", &batch(folder.path(), "labels", &all)]);
-    assert_eq!((code, &lookups["verified"]), (0, &Value::from(all.len())), "{lookups}");
+    let stranger = Overt {
+        folder: folder.path().join("stranger"),
+        url: overt.url.clone(),
+    };
+    let (code, lookups) =
+        stranger.run(&["lookup", "--batch", &batch(folder.path(), "labels", &all)]);
+    assert_eq!(
+        (code, &lookups["verified"]),
+        (0, &Value::from(all.len())),
+        "{lookups}"
+    );
 
     let mut failures = 0;
     for (label, value) in &changed {

@@ -9,13 +9,30 @@ use serde_json::Value;
 fn every_dependency_has_an_allowed_licence() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let deny = std::fs::read_to_string(format!("{root}/deny.toml")).unwrap();
-    let list = deny.split_once("allow = [").unwrap().1.split_once(']').unwrap().0;
-    let allowed: Vec<&str> = list.split(',').map(|l| l.trim().trim_matches('"')).collect();
+    let list = deny
+        .split_once("allow = [")
+        .unwrap()
+        .1
+        .split_once(']')
+        .unwrap()
+        .0;
+    let allowed: Vec<&str> = list
+        .split(',')
+        .map(|l| l.trim().trim_matches('"'))
+        .collect();
 
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let arguments = ["metadata", "--format-version", "1", "--locked", "--offline"];
-    let output = Command::new(cargo).args(arguments).current_dir(root).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut refused = Vec::new();
     let packages = metadata["packages"].as_array().unwrap();
@@ -27,14 +44,22 @@ fn every_dependency_has_an_allowed_licence() {
         let conjunctions = licence.contains(") AND") || licence.contains("AND (");
         let fine = if conjunctions {
             // (A OR B) AND C: each part needs one allowed alternative.
-            expression.split(" AND ").all(|part| part.split(" OR ").any(|one| allowed.contains(&one.trim())))
+            expression
+                .split(" AND ")
+                .all(|part| part.split(" OR ").any(|one| allowed.contains(&one.trim())))
         } else {
             expression.split(" OR ").any(any)
         };
         if !fine {
-            refused.push(format!("{} {}: {licence}", package["name"], package["version"]));
+            refused.push(format!(
+                "{} {}: {licence}",
+                package["name"], package["version"]
+            ));
         }
     }
     println!("{} packages", packages.len());
-    assert!(refused.is_empty(), "licences not allowed by deny.toml: {refused:#?}");
+    assert!(
+        refused.is_empty(),
+        "licences not allowed by deny.toml: {refused:#?}"
+    );
 }

@@ -2,8 +2,10 @@
 //! others created.
 
 use overt_protocol::codec::Encode;
-use overt_protocol::user::{OwnerState, TreeState, UpdateVerified};
-use overt_protocol::wire::{Configuration, OwnerInitRequest, UpdateRequest};
+use overt_protocol::user::{OwnerMonitored, OwnerState, TreeState, UpdateVerified};
+use overt_protocol::wire::{
+    Configuration, MonitorMapEntry, OwnerInitRequest, OwnerMonitorRequest, UpdateRequest,
+};
 
 use crate::client::wave::Ask;
 use crate::client::{Client, Cost};
@@ -109,6 +111,39 @@ impl<T: Transport> Client<T> {
             verify: Box::new(move |tree, response, now| {
                 let done = self.verifier.owner_init(tree, &request, response, now)?;
                 Ok((done.state, done.owner))
+            }),
+        })
+    }
+
+    /// Asks for proof at the distinguished log entries to the right of those verified before.
+    pub(super) fn owner_monitor_request(
+        &self,
+        tree: Option<&TreeState>,
+        label: &[u8],
+        owner: &OwnerState,
+    ) -> Result<Ask<'_, OwnerMonitored>, ClientError> {
+        let entry = |(position, version): (&u64, &u32)| MonitorMapEntry {
+            position: *position,
+            version: *version,
+        };
+        let request = OwnerMonitorRequest {
+            last: tree.map(TreeState::tree_size),
+            label: label.to_vec(),
+            entries: owner.map.iter().map(entry).collect(),
+            start: owner.progress.start,
+            greatest_version: owner.progress.greatest_version(),
+        };
+        let owner = owner.clone();
+        Ok(Ask {
+            operation: Operation::OwnerMonitor,
+            label: label.to_vec(),
+            owner: Some(owner.clone()),
+            request: request.to_bytes()?,
+            verify: Box::new(move |tree, response, now| {
+                let done = self
+                    .verifier
+                    .owner_monitor(tree, &owner, &request, response, now)?;
+                Ok((done.state.clone(), done))
             }),
         })
     }

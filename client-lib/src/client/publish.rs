@@ -286,13 +286,62 @@ impl<T: Transport> Client<T> {
             return Ok(());
         }
         let told = self.ask_all(tree, asks).await?;
+        let mut unproved = Vec::new();
         for (i, told) in whose.into_iter().zip(told) {
             let Some(slot) = jobs.get_mut(i) else {
                 continue;
             };
             let Ok(job) = slot else { continue };
+            let is_proved =
+                |told: &Told<UpdateVerified>| told.outcome.updates.iter().all(|u| u.proved);
+            if told.as_ref().is_ok_and(|told| !is_proved(told)) {
+                unproved.push(i);
+            }
             if let Err(error) = told.and_then(|told| self.take_update(job, told)) {
                 *slot = Err(error);
+            }
+        }
+        self.prove_by_monitoring(tree, jobs, unproved).await
+    }
+
+    /// An update in a distinguished log entry leaves its greatest version to owner monitoring:
+    /// does that before anyone relies on the values.
+    async fn prove_by_monitoring(
+        &self,
+        tree: &mut Option<TreeState>,
+        jobs: &mut [Result<Job, ClientError>],
+        mut unproved: Vec<usize>,
+    ) -> Result<(), ClientError> {
+        while !unproved.is_empty() {
+            let mut asks = Vec::new();
+            let mut whose = Vec::new();
+            for i in std::mem::take(&mut unproved) {
+                if let Some(Ok(job)) = jobs.get(i) {
+                    let label = &job.entry.label;
+                    asks.push(self.owner_monitor_request(tree.as_ref(), label, &job.state)?);
+                    whose.push(i);
+                }
+            }
+            let told = self.ask_all(tree, asks).await?;
+            for (i, told) in whose.into_iter().zip(told) {
+                let Some(slot) = jobs.get_mut(i) else {
+                    continue;
+                };
+                let Ok(job) = slot else { continue };
+                match told {
+                    // The log must get on, or it could keep us asking for ever.
+                    Ok(told) if !told.outcome.complete && told.outcome.verified.is_empty() => {
+                        *slot = Err(ClientError::Unsettled);
+                    }
+                    Ok(told) => {
+                        if !told.outcome.complete {
+                            unproved.push(i);
+                        }
+                        job.cost.add(told.cost);
+                        job.state = told.outcome.owner;
+                    }
+                    Err(error) => *slot = Err(error),
+                }
             }
         }
         Ok(())

@@ -20,6 +20,9 @@ pub struct VerifiedUpdate {
     pub values: Vec<VerifiedValue>,
     /// Whether they are the values of the request; if not, someone else created them.
     pub requested: bool,
+    /// Whether the proof covers all of them. If the log entry is distinguished it leaves the
+    /// greatest version to owner monitoring, which has to follow before the values are relied on.
+    pub proved: bool,
 }
 
 /// A verified update.
@@ -169,6 +172,7 @@ impl Verifier {
             position: new.position,
             values: created,
             requested,
+            proved: !distinguished,
         };
         Ok((verified.state, owner, update))
     }
