@@ -11,10 +11,16 @@ use anyhow::{Context, bail};
 /// A program of the workspace, built beside the running test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("no target folder")?;
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .context("no target folder")?;
     let path = folder.join(name);
     if !path.is_file() {
-        bail!("{} is not built: run `cargo build --workspace --bins` first", path.display());
+        bail!(
+            "{} is not built: run `cargo build --workspace --bins` first",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -29,11 +35,20 @@ pub struct Server {
 
 impl Server {
     /// Starts a directory on a free loopback port and waits until it is ready.
-    pub fn start(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub fn start(
+        data_dir: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let child = Command::new(binary("overt-server")?)
-            .args(["--data-dir", &data_dir.display().to_string(), "--listen", &address])
+            .args([
+                "--data-dir",
+                &data_dir.display().to_string(),
+                "--listen",
+                &address,
+            ])
             .args(arguments)
             .envs(environment.iter().copied())
             .env("RUST_LOG", "warn")
@@ -79,7 +94,11 @@ impl Server {
         let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
         anyhow::ensure!(sent.success(), "kill -TERM {pid} failed");
         let status = self.child.wait()?;
-        anyhow::ensure!(status.success(), "overt-server ended with {status}: {}", self.errors());
+        anyhow::ensure!(
+            status.success(),
+            "overt-server ended with {status}: {}",
+            self.errors()
+        );
         Ok(())
     }
 }

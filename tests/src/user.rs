@@ -37,7 +37,9 @@ pub struct User {
 }
 
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -47,7 +49,12 @@ impl User {
         // A connection that the server closed after refusing a body must not be used again.
         let http = reqwest::Client::builder().pool_max_idle_per_host(0);
         let http = http.timeout(Duration::from_secs(20)).build()?;
-        let json = http.get(format!("{url}/v1/descriptor")).send().await?.bytes().await?;
+        let json = http
+            .get(format!("{url}/v1/descriptor"))
+            .send()
+            .await?
+            .bytes()
+            .await?;
         let (_, config) = Descriptor::parse(&json)?;
         Ok(Self {
             http,
@@ -71,9 +78,19 @@ impl User {
         Ok(Answer { status, body })
     }
 
-    async fn ask(&self, url: &str, operation: &str, request: &impl Encode) -> anyhow::Result<Vec<u8>> {
+    async fn ask(
+        &self,
+        url: &str,
+        operation: &str,
+        request: &impl Encode,
+    ) -> anyhow::Result<Vec<u8>> {
         let answer = self.post(url, operation, request.to_bytes()?).await?;
-        ensure!(answer.status == 200, "{operation}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        ensure!(
+            answer.status == 200,
+            "{operation}: {} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
         Ok(answer.body)
     }
 
@@ -91,19 +108,28 @@ impl User {
     /// Begins to own a label.
     pub async fn own(&mut self, url: &str, label: &str) -> anyhow::Result<()> {
         if self.tree.is_none() {
-            let request = DistinguishedRequest { last: None, stop: None };
+            let request = DistinguishedRequest {
+                last: None,
+                stop: None,
+            };
             let body = self.ask(url, "distinguished", &request).await?;
-            let done = self.verifier.distinguished(None, &request, Recent::Count(10), &body, now())?;
+            let done =
+                self.verifier
+                    .distinguished(None, &request, Recent::Count(10), &body, now())?;
             self.keep(done.state)?;
         }
         let tree = self.tree.as_ref().context("no view")?;
         let request = OwnerInitRequest {
             last: self.last(),
             label: label.into(),
-            start: self.rightmost_distinguished(tree).context("no distinguished entry")?,
+            start: self
+                .rightmost_distinguished(tree)
+                .context("no distinguished entry")?,
         };
         let body = self.ask(url, "owner-init", &request).await?;
-        let done = self.verifier.owner_init(self.tree.as_ref(), &request, &body, now())?;
+        let done = self
+            .verifier
+            .owner_init(self.tree.as_ref(), &request, &body, now())?;
         self.keep(done.state)?;
         self.owned.insert(label.to_owned(), done.owner);
         Ok(())
@@ -124,7 +150,12 @@ impl User {
     }
 
     /// Creates a version of an owned label. Returns the values that are in the log since.
-    pub async fn update(&mut self, url: &str, label: &str, value: &[u8]) -> anyhow::Result<Vec<VerifiedValue>> {
+    pub async fn update(
+        &mut self,
+        url: &str,
+        label: &str,
+        value: &[u8],
+    ) -> anyhow::Result<Vec<VerifiedValue>> {
         let owner = self.owned.get(label).context("not owned")?;
         let request = UpdateRequest {
             last: self.last(),
@@ -133,17 +164,34 @@ impl User {
             values: vec![value.to_vec()],
         };
         let body = self.ask(url, "update", &request).await?;
-        let done = self.verifier.update(self.tree.as_ref(), owner, &request, &body, now())?;
+        let done = self
+            .verifier
+            .update(self.tree.as_ref(), owner, &request, &body, now())?;
         self.keep(done.state)?;
         self.owned.insert(label.to_owned(), done.owner);
-        Ok(done.updates.into_iter().flat_map(|update| update.values).collect())
+        Ok(done
+            .updates
+            .into_iter()
+            .flat_map(|update| update.values)
+            .collect())
     }
 
     /// Looks a version up, the greatest if none is given.
-    pub async fn search(&mut self, url: &str, label: &str, version: Option<u32>) -> anyhow::Result<VerifiedValue> {
-        let request = SearchRequest { last: self.last(), label: label.into(), version };
+    pub async fn search(
+        &mut self,
+        url: &str,
+        label: &str,
+        version: Option<u32>,
+    ) -> anyhow::Result<VerifiedValue> {
+        let request = SearchRequest {
+            last: self.last(),
+            label: label.into(),
+            version,
+        };
         let body = self.ask(url, "search", &request).await?;
-        let done = self.verifier.search(self.tree.as_ref(), &request, &body, now())?;
+        let done = self
+            .verifier
+            .search(self.tree.as_ref(), &request, &body, now())?;
         self.keep(done.state)?;
         Ok(done.value)
     }

@@ -84,7 +84,10 @@ async fn killed_at_random_moments() {
         let server = start();
         for (i, (label, version, value)) in new.iter().enumerate() {
             let user = &mut users[i % WORKERS];
-            let found = user.search(&server.url, label, Some(*version)).await.unwrap();
+            let found = user
+                .search(&server.url, label, Some(*version))
+                .await
+                .unwrap();
             assert_eq!(found.value(), value);
         }
         all.extend(new);
@@ -94,13 +97,20 @@ async fn killed_at_random_moments() {
     let mut heads = BTreeMap::new();
     for user in &users {
         for (size, root) in &user.heads {
-            assert_eq!(heads.entry(*size).or_insert(*root), root, "two heads of size {size}");
+            assert_eq!(
+                heads.entry(*size).or_insert(*root),
+                root,
+                "two heads of size {size}"
+            );
         }
     }
     let server = start();
     let mut stranger = User::new(&server.url, None).await.unwrap();
     for (label, version, value) in &all {
-        let found = stranger.search(&server.url, label, Some(*version)).await.unwrap();
+        let found = stranger
+            .search(&server.url, label, Some(*version))
+            .await
+            .unwrap();
         assert_eq!(found.value(), value);
     }
     println!(
@@ -108,5 +118,9 @@ async fn killed_at_random_moments() {
         all.len(),
         heads.len()
     );
-    assert!(all.len() >= crashes, "the load did nothing: {} updates", all.len());
+    assert!(
+        all.len() >= crashes,
+        "the load did nothing: {} updates",
+        all.len()
+    );
 }

@@ -32,8 +32,20 @@ async fn updates_survive_a_restart_and_old_states_verify_forward() {
     server.stop().unwrap();
     let server = start(folder.path()).unwrap();
     user.update(&server.url, "alice", b"second").await.unwrap();
-    assert_eq!(user.search(&server.url, "alice", None).await.unwrap().value(), b"second");
-    assert_eq!(user.search(&server.url, "alice", Some(0)).await.unwrap().value(), b"first");
+    assert_eq!(
+        user.search(&server.url, "alice", None)
+            .await
+            .unwrap()
+            .value(),
+        b"second"
+    );
+    assert_eq!(
+        user.search(&server.url, "alice", Some(0))
+            .await
+            .unwrap()
+            .value(),
+        b"first"
+    );
 }
 
 #[tokio::test]
@@ -51,26 +63,78 @@ async fn refuses_what_it_should_with_stable_codes() {
     let url = &server.url;
     let user = User::new(url, None).await.unwrap();
     let request = |label: &str, greatest, values| {
-        UpdateRequest { last: None, label: label.into(), greatest_version: greatest, values }.to_bytes().unwrap()
+        UpdateRequest {
+            last: None,
+            label: label.into(),
+            greatest_version: greatest,
+            values,
+        }
+        .to_bytes()
+        .unwrap()
     };
-    let search = SearchRequest { last: None, label: b"nobody".to_vec(), version: None };
-    let ahead = SearchRequest { last: Some(1000), ..search.clone() };
+    let search = SearchRequest {
+        last: None,
+        label: b"nobody".to_vec(),
+        version: None,
+    };
+    let ahead = SearchRequest {
+        last: Some(1000),
+        ..search.clone()
+    };
     let cases = [
         ("search", search.to_bytes().unwrap(), 404, "not-found"),
         ("search", b"nonsense".to_vec(), 400, "malformed-request"),
         ("search", Vec::new(), 400, "malformed-request"),
-        ("distinguished", vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 400, "malformed-request"),
-        ("distinguished", ahead.to_bytes().unwrap()[..9].iter().copied().chain([0]).collect(), 409, "last-ahead"),
-        ("update", request("a", None, vec![b"x".to_vec()]), 401, "unauthorized"),
-        ("update", request("a", Some(3), vec![b"x".to_vec()]), 409, "version-conflict"),
-        ("update", request("a", None, vec![]), 409, "version-conflict"),
-        ("update", request("a", None, vec![vec![0; 2 << 20]]), 413, "too-large"),
+        (
+            "distinguished",
+            vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            400,
+            "malformed-request",
+        ),
+        (
+            "distinguished",
+            ahead.to_bytes().unwrap()[..9]
+                .iter()
+                .copied()
+                .chain([0])
+                .collect(),
+            409,
+            "last-ahead",
+        ),
+        (
+            "update",
+            request("a", None, vec![b"x".to_vec()]),
+            401,
+            "unauthorized",
+        ),
+        (
+            "update",
+            request("a", Some(3), vec![b"x".to_vec()]),
+            409,
+            "version-conflict",
+        ),
+        (
+            "update",
+            request("a", None, vec![]),
+            409,
+            "version-conflict",
+        ),
+        (
+            "update",
+            request("a", None, vec![vec![0; 2 << 20]]),
+            413,
+            "too-large",
+        ),
         ("nonsense", Vec::new(), 404, "no-such-path"),
     ];
     for (operation, body, status, code) in cases {
         let answer = user.post(url, operation, body).await.unwrap();
         let problem = problem(&answer.body);
-        assert_eq!((answer.status, problem["code"].as_str()), (status, Some(code)), "{operation} {problem}");
+        assert_eq!(
+            (answer.status, problem["code"].as_str()),
+            (status, Some(code)),
+            "{operation} {problem}"
+        );
         assert!(problem["detail"].as_str().is_some_and(|d| !d.is_empty()));
     }
 }
@@ -82,9 +146,19 @@ async fn a_repeat_of_the_current_value_makes_no_new_version() {
     let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
     user.own(&server.url, "alice").await.unwrap();
     user.update(&server.url, "alice", b"same").await.unwrap();
-    let error = user.update(&server.url, "alice", b"same").await.unwrap_err().to_string();
+    let error = user
+        .update(&server.url, "alice", b"same")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("unchanged"), "{error}");
-    assert_eq!(user.search(&server.url, "alice", None).await.unwrap().version(), 0);
+    assert_eq!(
+        user.search(&server.url, "alice", None)
+            .await
+            .unwrap()
+            .version(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -96,7 +170,10 @@ async fn a_damaged_or_older_store_is_refused() {
     user.own(&server.url, "alice").await.unwrap();
     server.stop().unwrap();
     let backup = std::fs::read(&database).unwrap();
-    assert!(!folder.path().join("overt.sqlite3-wal").exists(), "a clean stop leaves one file");
+    assert!(
+        !folder.path().join("overt.sqlite3-wal").exists(),
+        "a clean stop leaves one file"
+    );
     let server = start(folder.path()).unwrap();
     user.update(&server.url, "alice", b"value").await.unwrap();
     server.stop().unwrap();
@@ -109,7 +186,14 @@ async fn a_damaged_or_older_store_is_refused() {
 
     // A changed log entry.
     let mut bad = good.clone();
-    let entry = user.tree.as_ref().unwrap().rightmost().unwrap().to_bytes().unwrap();
+    let entry = user
+        .tree
+        .as_ref()
+        .unwrap()
+        .rightmost()
+        .unwrap()
+        .to_bytes()
+        .unwrap();
     let at = bad.windows(entry.len()).position(|w| w == entry).unwrap();
     bad[at + 20] ^= 1;
     std::fs::write(&database, &bad).unwrap();
@@ -125,7 +209,10 @@ async fn keys_are_private_and_settings_do_not_change_under_a_log() {
     let folder = tempfile::tempdir().unwrap();
     start(folder.path()).unwrap().stop().unwrap();
     let key = folder.path().join("keys/signature");
-    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = start(folder.path()).unwrap_err().to_string();
@@ -134,7 +221,9 @@ async fn keys_are_private_and_settings_do_not_change_under_a_log() {
 
     let mut arguments = ARGUMENTS.to_vec();
     arguments.extend(["--max-behind", "2days"]);
-    let error = Server::start(folder.path(), &arguments, &ENVIRONMENT).unwrap_err().to_string();
+    let error = Server::start(folder.path(), &arguments, &ENVIRONMENT)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("max_behind"), "{error}");
 
     std::fs::remove_file(&key).unwrap();
@@ -161,7 +250,14 @@ fn replay_answers_the_vectors_byte_for_byte() {
     let mut input = child.stdin.take().unwrap();
     let lines: Vec<String> = steps
         .iter()
-        .map(|s| format!("{} {} {}\n", s["op"].as_str().unwrap(), s["request"].as_str().unwrap(), s["tree_size"]))
+        .map(|s| {
+            format!(
+                "{} {} {}\n",
+                s["op"].as_str().unwrap(),
+                s["request"].as_str().unwrap(),
+                s["tree_size"]
+            )
+        })
         .collect();
     let writer = std::thread::spawn(move || {
         for line in lines {
@@ -175,7 +271,12 @@ fn replay_answers_the_vectors_byte_for_byte() {
     let answers: Vec<&str> = text.lines().collect();
     assert_eq!(answers.len(), steps.len());
     for (step, ours) in steps.iter().zip(answers) {
-        let theirs: Vec<&str> = step["responses"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+        let theirs: Vec<&str> = step["responses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r.as_str().unwrap())
+            .collect();
         assert!(ours == theirs.join(" "), "{}", step["name"]);
     }
     println!("{} answers byte for byte", steps.len());
