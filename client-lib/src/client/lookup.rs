@@ -230,11 +230,11 @@ impl<T: Transport> Client<T> {
             });
             out.push(checked);
         }
-        let to = tree;
-        if to.is_some() {
+        // An answer that contradicts an earlier one teaches nothing, not even its head.
+        if !contacts.is_empty() {
             self.settle(Change {
                 from,
-                to,
+                to: tree,
                 contacts,
                 ..Change::default()
             })

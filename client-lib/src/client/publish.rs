@@ -146,9 +146,10 @@ impl<T: Transport> Client<T> {
             owned,
             contacts,
         };
-        let view = match change.to {
-            None => None,
-            Some(_) => Some(self.settle(change).await?),
+        // An answer that breaks the rules for values teaches nothing, not even its head.
+        let view = match jobs.iter().any(Result::is_ok) && change.to.is_some() {
+            false => None,
+            true => Some(self.settle(change).await?),
         };
         let size = view.map_or(0, |view| view.tree_size());
         let done = |job: Result<Job, ClientError>| job.and_then(|job| self.published(job, size));
@@ -200,12 +201,14 @@ impl<T: Transport> Client<T> {
         let mut whose = Vec::new();
         for (i, job) in jobs.iter().enumerate() {
             let Ok(job) = job else { continue };
-            let unknown = match job.entry.intent {
+            let unknown = match (&job.current, &job.entry.intent) {
                 // There may be an attempt whose answer was lost.
-                Intent::Register => greatest(&job.state).is_some() || self.has_keys(job)?,
-                _ => true,
+                (None, Intent::Register) => greatest(&job.state).is_some() || self.has_keys(job)?,
+                (None, _) => true,
+                // Nothing would be sent, and versions by others would go unnoticed.
+                (Some((_, published)), _) => self.is_repeat(job, published),
             };
-            if unknown && job.current.is_none() {
+            if unknown {
                 whose.push(i);
                 wants.push(Want {
                     label: job.entry.label.clone(),

@@ -17,6 +17,16 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// Whether what is wanted is what is published.
+    pub(super) fn is_repeat(&self, job: &Job, published: &[u8]) -> bool {
+        let wanted = job.entry.value.as_deref();
+        match job.entry.intent {
+            Intent::Rotate | Intent::Recover(_) => false,
+            _ if !self.requires_signed_value() => wanted == Some(published),
+            _ => SignedValue::decode(published).is_ok_and(|v| wanted == Some(&v.value)),
+        }
+    }
+
     /// Decides what to publish, given what is published and what is wanted.
     pub(super) fn decide(&self, job: &mut Job) -> Result<(), ClientError> {
         if job.kept.is_some() && !job.foreign.is_empty() {

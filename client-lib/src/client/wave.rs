@@ -97,11 +97,14 @@ impl<T: Transport> Client<T> {
         asks: Vec<Ask<'_, O>>,
     ) -> Result<Vec<Result<Told<O>, ClientError>>, ClientError> {
         let start = tree.as_ref();
-        let answers: Vec<_> = stream::iter(&asks)
-            .map(|ask| self.ask(start, ask))
-            .buffered(WAVE)
-            .collect()
-            .await;
+        let mut answers: Vec<(usize, Result<Told<O>, ClientError>)> =
+            stream::iter(asks.iter().enumerate())
+                .map(|(i, ask)| async move { (i, self.ask(start, ask).await) })
+                .buffer_unordered(WAVE)
+                .collect()
+                .await;
+        answers.sort_by_key(|(i, _)| *i);
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
         let heads = answers
             .iter()
             .filter_map(|answer| Some(answer.as_ref().ok()?.head.clone()))
