@@ -22,9 +22,12 @@ const URL: &str = "https://keys.example.org";
 /// What happens to an answer on its way.
 type Meddle = Arc<dyn Fn(Vec<u8>) -> Result<Vec<u8>, TransportError> + Send + Sync>;
 
+/// A path and the body posted to it.
+type Sent = (String, Vec<u8>);
+
 struct Replay {
     answers: HashMap<Vec<u8>, Vec<u8>>,
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Sent>>>,
     meddle: Meddle,
 }
 
@@ -80,7 +83,7 @@ struct Scene {
     config: Configuration,
     answers: HashMap<Vec<u8>, Vec<u8>>,
     now: u64,
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Sent>>>,
 }
 
 impl Scene {

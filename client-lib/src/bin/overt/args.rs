@@ -97,7 +97,7 @@ pub(crate) struct Target {
     pub(crate) label: Option<String>,
     /// The value: a file, or - for standard input.
     pub(crate) file: Option<PathBuf>,
-    /// Many at once: a file of JSON Lines {"label": "...", "value": "<base64>"}.
+    /// Many at once: a file of JSON Lines {"label": "...", "value": BASE64}.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["label", "file"])]
     pub(crate) batch: Option<PathBuf>,
     /// Show the recovery phrase and the code as QR codes too.
