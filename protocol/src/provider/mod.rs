@@ -1,6 +1,6 @@
 //! The Transparency Log's side: producing responses.
 //!
-//! [`Directory`] is what a log stores, seen at one published head; [`record`] runs the algorithms
+//! [`Directory`] is what a log stores, seen at one published head; `record` runs the algorithms
 //! over it and writes down what they ask for. [`append`](append()) makes the next log entry.
 
 mod append;
