@@ -183,7 +183,15 @@ fn swapped() {
                 && case.label() == other.label()
                 && case.state == other.state;
             if case.honest != other.honest && !several {
-                rejected(case, &other.honest, &other.name);
+                // Monitoring may stop at once, and a log may go on with its old head; then
+                // nothing was learnt about the label.
+                let stopped = |o: &world::Outcome| {
+                    let unchanged = Some(&o.state) == case.state.as_ref();
+                    case.kind().ends_with("monitor") && (o.partial || unchanged)
+                };
+                let result = case.run(&other.honest);
+                let wrong = result.is_ok_and(|outcome| !stopped(&outcome));
+                assert!(!wrong, "{}: {} verified", case.name, other.name);
                 count += 1;
             }
         }
