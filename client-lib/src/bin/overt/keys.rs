@@ -18,7 +18,7 @@ pub(crate) async fn run(
         KeysCommand::Rotate { label } => {
             let client = session.client(report).await?;
             let done = client.rotate(label).await?;
-            show_published(&done, "new update key", session, report, false)?;
+            show_published(&done, "new update key", report, false)?;
             return Ok(());
         }
         KeysCommand::Recover {
@@ -43,7 +43,7 @@ pub(crate) async fn run(
                 }
             };
             let done = client.recover(label, seed, value.as_deref()).await?;
-            show_published(&done, "recovered", session, report, false)?;
+            show_published(&done, "recovered", report, false)?;
             return Ok(());
         }
         _ => {}

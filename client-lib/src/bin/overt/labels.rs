@@ -34,7 +34,7 @@ pub(crate) async fn publish(
         true => (client.register(label, &value).await?, "registered"),
         false => (client.update(label, &value).await?, "updated"),
     };
-    show_published(&done, what, session, report, target.qr)?;
+    show_published(&done, what, report, target.qr)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -42,7 +42,6 @@ pub(crate) async fn publish(
 pub(crate) fn show_published(
     done: &Published,
     what: &str,
-    session: &Session,
     report: &Report,
     as_qr: bool,
 ) -> anyhow::Result<()> {
@@ -90,7 +89,6 @@ pub(crate) fn show_published(
             let _ = writeln!(text, "{}", qr(words));
         }
     }
-    let _ = session;
     report.result(&json, &text);
     Ok(())
 }
