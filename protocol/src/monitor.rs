@@ -97,6 +97,10 @@ impl Entry {
         provided: &mut BTreeMap<u64, u32>,
         done: &mut Monitored,
     ) -> Result<(), S::Error> {
+        if self.position >= view.size() {
+            let what = "the monitoring map is ahead of the log";
+            return Err(VerifyError::Request(what).into());
+        }
         // Step 1. Entries that are distinguished need no further monitoring.
         let distinguished = view.distinguished_path(self.position)?;
         if distinguished.last() == Some(&self.position) {

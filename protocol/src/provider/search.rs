@@ -46,6 +46,7 @@ impl From<&VerifyError> for Refusal {
             VerifyError::StartPosition(_) => {
                 Self::Invalid("`start` is not an unexpired distinguished log entry")
             }
+            VerifyError::Request(_) => Self::Invalid("`entries` is not in the log"),
             VerifyError::MonitorOrder(_) => Self::Invalid("`entries` is not a monitoring map"),
             VerifyError::UpdatePosition { .. } => {
                 Self::Invalid("versions in the first log entry cannot be proved by an update")

@@ -74,7 +74,8 @@ pub struct SearchVerified {
     /// Where it was found.
     pub found: Found,
     /// VRF outputs and commitments of the base binary ladder: what monitoring the label needs.
-    /// Commitments of versions that the search did not come across are not verified and left out.
+    /// Commitments of versions that the search did not come across are not verified by it;
+    /// monitoring verifies each before it relies on it.
     pub ladder: BTreeMap<u32, Lookup>,
 }
 
