@@ -1,12 +1,14 @@
 //! Starting and stopping the directory.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::suite::{SigningKey, VrfSecretKey};
 use overt_protocol::user::Verifier;
@@ -25,8 +27,13 @@ use crate::store::{SqliteStore, Store};
 
 /// Runs until `stop` completes; everything accepted by then is durable and answered.
 pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let metrics = recorder()?;
     let data_dir = &settings.data_dir;
-    std::fs::create_dir_all(data_dir)
+    // The database holds openings, which privacy law wants erasable, and perhaps the keys.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
         .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
     let _lock = startup::lock(data_dir)?;
     let store = SqliteStore::open(&data_dir.join("overt.sqlite3"))?;
@@ -65,9 +72,6 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     } else {
         sequencer.publish_tip()?;
     }
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics")?;
     let api = Arc::new(Api {
         shared,
         updates,
@@ -90,6 +94,31 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     let app = router(Arc::clone(&api), limits);
     drop(api);
     serve(&settings, app, sequencer, stop).await
+}
+
+/// Collects metrics. Samples of histograms are folded in every few seconds, scraped or not, so that
+/// memory stays bounded.
+fn recorder() -> anyhow::Result<PrometheusHandle> {
+    const SECONDS: [f64; 12] = [
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    ];
+    const COUNTS: [f64; 9] = [
+        1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0,
+    ];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets(&COUNTS)?
+        .install_recorder()
+        .context("metrics")?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            every.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
 }
 
 /// The log's configuration and private keys. Keys are made only for a new log.

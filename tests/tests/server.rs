@@ -231,6 +231,33 @@ async fn keys_are_private_and_settings_do_not_change_under_a_log() {
     assert!(error.contains("keys/signature"), "{error}");
 }
 
+#[tokio::test]
+async fn an_idle_log_gets_heartbeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = ARGUMENTS.to_vec();
+    arguments.extend(["--reasonable-monitoring-window", "1s"]);
+    let server = Server::start(folder.path(), &arguments, &ENVIRONMENT).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    user.own(&server.url, "alice").await.unwrap();
+    let before = user.tree.as_ref().unwrap().tree_size();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    user.own(&server.url, "bob").await.unwrap();
+    assert!(user.tree.as_ref().unwrap().tree_size() > before);
+
+    let metrics = reqwest::get(format!("{}/metrics", server.url))
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for name in [
+        "overt_tree_size ",
+        "overt_heartbeats_total ",
+        "overt_request_seconds_bucket{operation=\"owner-init\"",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in {metrics}");
+    }
+    assert!(!metrics.contains("alice"), "labels stay out of metrics");
+}
+
 /// The log of the vectors, rebuilt in SQLite by `overt-server replay`, answers byte for byte.
 #[test]
 fn replay_answers_the_vectors_byte_for_byte() {
