@@ -7,7 +7,7 @@ use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::error::VerifyError;
 use overt_protocol::ladder::base_ladder;
 use overt_protocol::provider;
-use overt_protocol::suite::CipherSuite;
+use overt_protocol::suite::{CipherSuite, SigningKey};
 use overt_protocol::user::Verifier;
 use overt_protocol::wire::*;
 use support::{MemoryLog, NewVersion};
@@ -130,4 +130,102 @@ fn hidden_overwritten_and_foreign_values_are_refused() {
     let mut proof = decoded;
     proof.binary_ladder.pop();
     assert_eq!(verify(&proof), "binary-ladder-steps");
+}
+
+/// Section "Auditor Tree Head Signature", driven with a signer.
+#[test]
+fn auditor_heads_are_checked() {
+    let suite = CipherSuite::Kt128Sha256Ed25519;
+    let auditor = SigningKey::from_bytes(suite, &[5; 32]).unwrap();
+    let audited = |max_auditor_lag| {
+        let mut log = log(suite);
+        log.config.mode = DeploymentMode::ThirdPartyAuditing {
+            max_auditor_lag,
+            auditor_start_pos: 2,
+            auditor_public_key: auditor.public_key(),
+        };
+        // The mode is part of what heads sign.
+        for (head, root) in log.heads.iter_mut().zip(&log.log_roots) {
+            let (config, tree_size) = (&log.config, head.tree_size);
+            let tbs = TreeHeadTbs {
+                config,
+                tree_size,
+                root: *root,
+            };
+            head.signature = log.signing.sign(&tbs.to_bytes().unwrap());
+        }
+        log
+    };
+    let sign = |log: &MemoryLog, timestamp, tree_size: u64| {
+        let root = log.log_roots[usize::try_from(tree_size).unwrap() - 1];
+        let config = &log.config;
+        let tbs = AuditorTreeHeadTbs {
+            config,
+            timestamp,
+            tree_size,
+            root,
+        };
+        let signature = auditor.sign(&tbs.to_bytes().unwrap());
+        AuditorTreeHead {
+            timestamp,
+            tree_size,
+            signature,
+        }
+    };
+    let answer = |log: &MemoryLog, size, last, head: AuditorTreeHead| {
+        let request = SearchRequest {
+            last,
+            label: b"bob".to_vec(),
+            version: None,
+        };
+        let mut at = log.at(size);
+        at.auditor = Some(head);
+        let response = provider::search(&at, &request).unwrap();
+        (request, response)
+    };
+
+    // The rightmost entry is at NOW - 1000, the auditor's at NOW - 4000.
+    let log = audited(3000);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let honest = sign(&log, NOW - 4000, 17);
+    let (request, response) = answer(&log, 20, None, honest.clone());
+    let verify = |response: &SearchResponse| {
+        check(user.search(None, &request, &response.to_bytes().unwrap(), NOW))
+    };
+    assert_eq!(verify(&response), "accepted");
+    let with = |change: &dyn Fn(&mut AuditorTreeHead)| {
+        let mut response = response.clone();
+        if let FullTreeHead::Updated {
+            auditor_tree_head: Some(head),
+            ..
+        } = &mut response.full_tree_head
+        {
+            change(head);
+        }
+        verify(&response)
+    };
+    assert_eq!(with(&|head| head.timestamp = NOW - 4001), "auditor-lag");
+    assert_eq!(with(&|head| head.timestamp = NOW - 999), "auditor-lag");
+    assert_eq!(with(&|head| head.tree_size = 0), "auditor-tree-size");
+    assert_eq!(with(&|head| head.tree_size = 21), "auditor-tree-size");
+    assert_eq!(
+        with(&|head| head.timestamp = NOW - 3999),
+        "auditor-signature"
+    );
+    assert_eq!(with(&|head| head.signature[0] ^= 1), "auditor-signature");
+
+    // An auditor who began after what the one before had seen.
+    for (seen, outcome) in [(1, "auditor-start"), (2, "accepted")] {
+        let log = audited(1_000_000);
+        let user = Verifier::new(log.config.clone()).unwrap();
+        let (request, response) = answer(&log, 5, None, sign(&log, NOW - 20_000, seen));
+        let bytes = response.to_bytes().unwrap();
+        let state = user.search(None, &request, &bytes, NOW).unwrap().state;
+        let (request, response) = answer(&log, 20, Some(5), sign(&log, NOW - 4000, 17));
+        let bytes = response.to_bytes().unwrap();
+        assert_eq!(
+            check(user.search(Some(&state), &request, &bytes, NOW)),
+            outcome
+        );
+    }
 }

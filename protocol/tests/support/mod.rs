@@ -161,7 +161,11 @@ impl MemoryLog {
 
     /// The log as it was with `size` entries.
     pub fn at(&self, size: u64) -> Published<'_> {
-        Published { log: self, size }
+        Published {
+            log: self,
+            size,
+            auditor: None,
+        }
     }
 
     pub fn published(&self) -> Published<'_> {
@@ -172,6 +176,8 @@ impl MemoryLog {
 pub struct Published<'l> {
     pub log: &'l MemoryLog,
     pub size: u64,
+    /// Served beside the head, in Third-Party Auditing mode.
+    pub auditor: Option<AuditorTreeHead>,
 }
 
 impl Directory for Published<'_> {
@@ -185,7 +191,7 @@ impl Directory for Published<'_> {
         &self.log.heads[self.size as usize - 1]
     }
     fn auditor_tree_head(&self) -> Option<&AuditorTreeHead> {
-        None
+        self.auditor.as_ref()
     }
     fn log_entry(&self, position: u64) -> Result<LogEntry, MemoryError> {
         assert!(position < self.size);
