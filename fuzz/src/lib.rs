@@ -56,7 +56,9 @@ pub fn response(kind: &str, data: &[u8]) {
     if case.is_honest(&response) {
         assert_eq!(&outcome, honest, "{}", case.name);
     } else {
-        assert!(outcome.partial, "{}: {response:02x?}", case.name);
+        // A log may also go on using the head that the user has: then nothing new is learnt.
+        let is_same = case.state.as_ref() == Some(&outcome.state);
+        assert!(outcome.partial || is_same, "{}: {response:02x?}", case.name);
     }
 }
 
