@@ -287,7 +287,7 @@ async fn another_process_on_the_same_log_is_no_obstacle() {
 #[tokio::test]
 async fn another_process_on_another_log_reveals_a_fork() {
     let mut tree = after_alice().await;
-    tree.root[0] ^= 1;
+    tree.view.root[0] ^= 1;
     let (scene, found) = overtaken_by(tree).await;
     assert_eq!(check(&found.unwrap_err()), "forked");
     assert_eq!(scene.store().contact(URL, b"alice").unwrap(), None);

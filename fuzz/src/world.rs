@@ -153,7 +153,7 @@ impl Case {
             }
             Operation::Distinguished(request, recent) => {
                 let done = v.distinguished(state, request, *recent, response, now)?;
-                whole(done.state, format!("{:?}", done.entries))
+                whole(done.state, format!("{:?}", done.recent))
             }
         })
     }
@@ -267,7 +267,7 @@ pub fn seen(log: &MemoryLog, verifier: &Verifier, size: u64) -> (TreeState, Vec<
     let done = verifier
         .distinguished(None, &request, recent, &response.to_bytes().unwrap(), now)
         .unwrap();
-    let positions = done.entries.iter().map(|(p, ..)| *p).collect();
+    let positions = done.recent.iter().map(|view| view.position()).collect();
     (done.state, positions)
 }
 
@@ -529,7 +529,9 @@ fn witness<'l>(
 }
 
 fn retained(state: Option<&TreeState>) -> &[(u64, LogEntry)] {
-    state.map(|s| s.frontier.as_slice()).unwrap_or_default()
+    state
+        .map(|s| s.view.frontier.as_slice())
+        .unwrap_or_default()
 }
 
 /// Where the commitments in `steps` stand, which begin at `offset`; by version.

@@ -1,8 +1,11 @@
 //! Distinguished log entries (section "Reasonable Monitoring Window") and walking them (section
 //! "Walking Distinguished Heads").
 
+use thiserror::Error;
+
 use crate::combined::{Source, View};
 use crate::implicit_tree::{left, path, right, root};
+use crate::wire::HashValue;
 
 impl<S: Source> View<'_, S> {
     /// The rightmost distinguished log entry; it is always on the frontier.
@@ -66,6 +69,39 @@ pub fn walk<S: Source>(
     walk.visit(root, 0, right)?;
     walk.found.reverse();
     Ok(walk.found)
+}
+
+/// Whether two lists of roots, each of the recent distinguished log entries at some time, left to
+/// right, can be of one log: one is a prefix of the other's end, with at least one root in common
+/// (section "Detecting Forks").
+pub fn compare_roots(a: &[HashValue], b: &[HashValue]) -> Result<(), RootsError> {
+    if a.len() != b.len() {
+        return Err(RootsError::Length(a.len(), b.len()));
+    }
+    let overlaps = |earlier: &[HashValue], later: &[HashValue]| {
+        (0..a.len()).any(
+            |x| match (earlier.get(x..), later.get(..later.len().saturating_sub(x))) {
+                (Some(end), Some(start)) => end == start,
+                _ => false,
+            },
+        )
+    };
+    if overlaps(a, b) || overlaps(b, a) {
+        Ok(())
+    } else {
+        Err(RootsError::NoOverlap)
+    }
+}
+
+/// Why two lists of roots do not show that two users see one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RootsError {
+    /// Lists of different lengths.
+    #[error("the lists have {0} and {1} roots, they must have the same number")]
+    Length(usize, usize),
+    /// No end of one list is the beginning of the other.
+    #[error("the lists of roots do not overlap")]
+    NoOverlap,
 }
 
 struct Walk<'v, 'c, S> {

@@ -223,9 +223,13 @@ pub enum VerifyError {
     /// The request cannot be sent in this state.
     #[error("the request does not fit the kept state: {0}")]
     Request(&'static str),
-    /// The head log does not have the log's distinguished entry that a credential names.
+    /// A credential rests on a log entry that is not among the recent distinguished ones that the
+    /// user knows of.
     #[error("log entry {0} is not a recent distinguished entry that is known here")]
     UnknownDistinguished(u64),
+    /// What a credential shows of the log differs from what the user retained.
+    #[error("the credential shows another log than the one that was seen here, at entry {0}")]
+    CredentialFork(u64),
     /// A provisional credential whose version is not to the right of its position, or whose head
     /// does not include it.
     #[error("the credential is not provisional: its version is not to the right of entry {0}")]
@@ -283,6 +287,7 @@ impl VerifyError {
             Self::UpdateResponses => "update-responses",
             Self::Request(_) => "request",
             Self::UnknownDistinguished(_) => "unknown-distinguished",
+            Self::CredentialFork(_) => "credential-fork",
             Self::NotProvisional(_) => "not-provisional",
         }
     }

@@ -261,7 +261,7 @@ fn search(world: &World, label: usize, version: Option<u32>, last: Option<&TreeS
             assert_eq!(done.found.terminal as usize, terminal);
             assert_eq!(done.found.must_monitor, model.must_monitor(terminal));
             assert_eq!(done.state.tree_size() as usize, model.size());
-            assert_eq!(done.state.root, *world.log.log_roots.last().unwrap());
+            assert_eq!(done.state.view.root, *world.log.log_roots.last().unwrap());
         }
         (Fixed::NotFound, Err(error)) => assert!(error.to_string().contains("no such"), "{error}"),
         (Fixed::Expired, Err(error)) => assert!(error.to_string().contains("expired"), "{error}"),
@@ -476,11 +476,12 @@ proptest! {
             let recent = Recent::Count(n);
             let response = provider::distinguished(&world.log.published(), &request, recent).unwrap();
             let done = world.user.distinguished(None, &request, recent, &response.to_bytes().unwrap(), model.rightmost()).unwrap();
-            let found: Vec<usize> = done.entries.iter().map(|(p, ..)| *p as usize).collect();
+            let found: Vec<usize> = done.recent.iter().map(|view| view.position() as usize).collect();
             prop_assert_eq!(found, model.recent(n));
-            for (position, entry, root) in &done.entries {
-                prop_assert_eq!(*entry, world.log.entries[*position as usize]);
-                prop_assert_eq!(*root, world.log.log_roots[*position as usize]);
+            for view in &done.recent {
+                let position = view.position() as usize;
+                prop_assert_eq!(view.rightmost(), Some(&world.log.entries[position]));
+                prop_assert_eq!(view.root, world.log.log_roots[position]);
             }
         }
     }

@@ -112,12 +112,16 @@ impl User {
             .map(bytes)
             .collect();
         assert!(
-            tree.full_subtrees.iter().map(|h| h.to_vec()).eq(subtrees),
+            tree.view
+                .full_subtrees
+                .iter()
+                .map(|h| h.to_vec())
+                .eq(subtrees),
             "{name}"
         );
         let theirs = after["log_entries"].as_array().unwrap();
-        assert_eq!(tree.frontier.len(), theirs.len());
-        for ((position, entry), theirs) in tree.frontier.iter().zip(theirs) {
+        assert_eq!(tree.view.frontier.len(), theirs.len());
+        for ((position, entry), theirs) in tree.view.frontier.iter().zip(theirs) {
             assert_eq!(*position, theirs["position"].as_u64().unwrap());
             assert_eq!(entry.timestamp, theirs["timestamp"].as_u64().unwrap());
             assert_eq!(entry.prefix_tree.to_vec(), bytes(&theirs["prefix_root"]));

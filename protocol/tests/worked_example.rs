@@ -68,13 +68,13 @@ fn every_element_in_its_place() {
         .unwrap();
     let state = user.search(None, &at_four, &seen, 4).unwrap().state;
     assert_eq!(
-        state.full_subtrees,
+        state.view.full_subtrees,
         [of_parents(
             of_leaves(leaf(0), leaf(1)),
             of_leaves(leaf(2), leaf(3))
         )]
     );
-    assert_eq!(state.frontier, [(3, log.entries[3])]);
+    assert_eq!(state.view.frontier, [(3, log.entries[3])]);
 
     let request = SearchRequest {
         last: Some(4),
@@ -128,7 +128,7 @@ fn every_element_in_its_place() {
     assert_eq!(done.found.terminal, 11);
     assert!(!done.found.must_monitor);
     assert_eq!(
-        done.state.frontier,
+        done.state.view.frontier,
         [
             (7, log.entries[7]),
             (11, log.entries[11]),
@@ -136,13 +136,13 @@ fn every_element_in_its_place() {
         ]
     );
     let left = of_parents(
-        state.full_subtrees[0],
+        state.view.full_subtrees[0],
         of_parents(of_leaves(leaf(4), leaf(5)), of_leaves(leaf(6), leaf(7))),
     );
     let middle = of_parents(of_leaves(leaf(8), leaf(9)), of_leaves(leaf(10), leaf(11)));
-    assert_eq!(done.state.full_subtrees, [left, middle, leaf(12)]);
+    assert_eq!(done.state.view.full_subtrees, [left, middle, leaf(12)]);
     assert_eq!(
-        done.state.root,
+        done.state.view.root,
         of_parents(left, hash(&[&[1], &middle, &[0], &leaf(12)]))
     );
 }

@@ -7,7 +7,6 @@ use anyhow::{Context, ensure};
 use overt_protocol::codec::Encode;
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::distinguished::Recent;
-use overt_protocol::implicit_tree::frontier;
 use overt_protocol::user::{OwnerState, TreeState, VerifiedValue, Verifier};
 use overt_protocol::wire::{
     DistinguishedRequest, HashValue, OwnerInitRequest, SearchRequest, UpdateRequest,
@@ -99,8 +98,12 @@ impl User {
     }
 
     fn keep(&mut self, tree: TreeState) -> anyhow::Result<()> {
-        let root = *self.heads.entry(tree.tree_size()).or_insert(tree.root);
-        ensure!(root == tree.root, "two heads of size {}", tree.tree_size());
+        let root = *self.heads.entry(tree.tree_size()).or_insert(tree.view.root);
+        ensure!(
+            root == tree.view.root,
+            "two heads of size {}",
+            tree.tree_size()
+        );
         self.tree = Some(tree);
         Ok(())
     }
@@ -122,8 +125,9 @@ impl User {
         let request = OwnerInitRequest {
             last: self.last(),
             label: label.into(),
-            start: self
-                .rightmost_distinguished(tree)
+            start: tree
+                .view
+                .rightmost_distinguished(self.verifier.config())
                 .context("no distinguished entry")?,
         };
         let body = self.ask(url, "owner-init", &request).await?;
@@ -133,20 +137,6 @@ impl User {
         self.keep(done.state)?;
         self.owned.insert(label.to_owned(), done.owner);
         Ok(())
-    }
-
-    fn rightmost_distinguished(&self, tree: &TreeState) -> Option<u64> {
-        let right = tree.rightmost()?.timestamp;
-        let mut left = 0;
-        let mut found = None;
-        for (position, (_, entry)) in frontier(tree.tree_size()).zip(&tree.frontier) {
-            if !self.verifier.config().is_distinguished_between(left, right) {
-                break;
-            }
-            found = Some(position);
-            left = entry.timestamp;
-        }
-        found
     }
 
     /// Creates a version of an owned label. Returns the values that are in the log since.

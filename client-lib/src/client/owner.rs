@@ -3,9 +3,7 @@
 
 use overt_protocol::codec::Encode;
 use overt_protocol::user::{OwnerMonitored, OwnerState, TreeState, UpdateVerified};
-use overt_protocol::wire::{
-    Configuration, MonitorMapEntry, OwnerInitRequest, OwnerMonitorRequest, UpdateRequest,
-};
+use overt_protocol::wire::{MonitorMapEntry, OwnerInitRequest, OwnerMonitorRequest, UpdateRequest};
 
 use crate::client::wave::Ask;
 use crate::client::{Client, Cost};
@@ -84,7 +82,7 @@ impl<T: Transport> Client<T> {
             Some(view) => view,
             None => self.advance(self.tree()?).await?,
         };
-        let start = rightmost_distinguished(&view, config);
+        let start = view.view.rightmost_distinguished(config);
         *tree = Some(view);
         start.ok_or(ClientError::NoDistinguished)
     }
@@ -176,20 +174,4 @@ impl<T: Transport> Client<T> {
             }),
         })
     }
-}
-
-/// Section "Reasonable Monitoring Window": walks the frontier, which a user retains, for as long
-/// as its entries are distinguished.
-fn rightmost_distinguished(tree: &TreeState, config: &Configuration) -> Option<u64> {
-    let right = tree.rightmost()?.timestamp;
-    let mut left = 0;
-    let mut found = None;
-    for (position, entry) in &tree.frontier {
-        if !config.is_distinguished_between(left, right) {
-            break;
-        }
-        found = Some(*position);
-        left = entry.timestamp;
-    }
-    found
 }

@@ -125,7 +125,7 @@ impl<T: Transport> Client<T> {
             for pair in views.windows(2) {
                 if let [a, b] = pair
                     && a.tree_size() == b.tree_size()
-                    && a.root != b.root
+                    && a.view.root != b.view.root
                 {
                     return Err(self.forked(a, b));
                 }

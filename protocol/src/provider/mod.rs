@@ -10,7 +10,7 @@ mod search;
 mod update;
 
 pub use append::{Appended, Tip, append};
-pub use monitor::{contact_monitor, distinguished, owner_init, owner_monitor};
+pub use monitor::{contact_monitor, credential_update, distinguished, owner_init, owner_monitor};
 pub use search::search;
 pub use update::{groups_after, update};
 

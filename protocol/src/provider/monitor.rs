@@ -3,12 +3,12 @@
 use crate::distinguished::{Recent, walk};
 use crate::implicit_tree::right_direct_path;
 use crate::monitor::{self, MonitorMap, OwnerProgress, owner_init_entries, owner_init_versions};
-use crate::provider::record::record;
+use crate::provider::record::{record, record_at};
 use crate::provider::update::groups_after;
 use crate::provider::{Directory, Refusal};
 use crate::wire::{
-    ContactMonitorRequest, DistinguishedRequest, MonitorMapEntry, MonitorResponse,
-    OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
+    ContactMonitorRequest, CredentialUpdate, CredentialUpdateRequest, DistinguishedRequest,
+    MonitorMapEntry, MonitorResponse, OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
 };
 
 /// Answers contact monitoring.
@@ -24,6 +24,39 @@ pub fn contact_monitor<D: Directory>(
         full_tree_head,
         proof,
     })
+}
+
+/// Answers with what finally verifies a provisional credential: monitoring its version from its
+/// terminal log entry, in the tree that a distinguished log entry was the rightmost of.
+pub fn credential_update<D: Directory>(
+    directory: &D,
+    request: &CredentialUpdateRequest,
+) -> Result<CredentialUpdate, D::Error> {
+    let CredentialUpdateRequest {
+        label,
+        entry,
+        tree_size,
+        distinguished,
+    } = request;
+    let published = directory.tree_head().tree_size;
+    if *distinguished >= published {
+        return Err(Refusal::Invalid("`distinguished` is not in the log").into());
+    }
+    if *tree_size == 0 || tree_size > distinguished || entry.position >= *tree_size {
+        return Err(
+            Refusal::Invalid("`entry`, `tree_size` and `distinguished` must ascend").into(),
+        );
+    }
+    let map = check_entries(directory, label, std::slice::from_ref(entry))?;
+    let size = distinguished.saturating_add(1);
+    let is_monitored = directory.config().is_contact_monitoring();
+    let ((), monitor) = record_at(directory, (size, None), Some(*tree_size), label, |view| {
+        if is_monitored {
+            monitor::contact_monitor(view, &map, None)?;
+        }
+        Ok(())
+    })?;
+    Ok(CredentialUpdate { monitor })
 }
 
 /// Answers owner initialization.

@@ -163,6 +163,26 @@ pub(crate) fn record<'d, D: Directory, T>(
             auditor_tree_head: directory.auditor_tree_head().cloned(),
         }
     };
+    let auditor_size = match &head {
+        FullTreeHead::Updated {
+            auditor_tree_head: Some(auditor),
+            ..
+        } => Some(auditor.tree_size),
+        _ => None,
+    };
+    let (result, proof) = record_at(directory, (size, auditor_size), last, label, algorithm)?;
+    Ok((head, result, proof))
+}
+
+/// Runs `algorithm` in the tree of `size` entries, which may be an earlier one, for a user who
+/// retained the tree of `last` entries. The proof allows for the root at the auditor's size too.
+pub(crate) fn record_at<'d, D: Directory, T>(
+    directory: &'d D,
+    (size, auditor_size): (u64, Option<u64>),
+    last: Option<u64>,
+    label: &'d [u8],
+    algorithm: impl FnOnce(&mut View<'d, Recorder<'d, D>>) -> Result<T, D::Error>,
+) -> Result<(T, CombinedTreeProof), D::Error> {
     let retained = match last {
         None => Vec::new(),
         Some(last) => frontier(last)
@@ -187,20 +207,13 @@ pub(crate) fn record<'d, D: Directory, T>(
         .into_iter()
         .map(|position| Ok(directory.log_entry(position)?.prefix_tree))
         .collect::<Result<_, D::Error>>()?;
-    let auditor_size = match &head {
-        FullTreeHead::Updated {
-            auditor_tree_head: Some(auditor),
-            ..
-        } => Some(auditor.tree_size),
-        _ => None,
-    };
     proof.inclusion = InclusionProof {
         elements: BatchProof::plan(size, &inspected.proved, last, auditor_size)
             .elements()
             .map(|subtree| directory.log_subtree(subtree))
             .collect::<Result<_, D::Error>>()?,
     };
-    Ok((head, result, proof))
+    Ok((result, proof))
 }
 
 /// The steps of the base binary ladder of a search for `version`: commitments of every version

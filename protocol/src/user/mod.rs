@@ -5,6 +5,7 @@
 //! state is never touched.
 
 mod consume;
+mod credential;
 mod ladder;
 mod monitor;
 mod search;
@@ -12,9 +13,10 @@ mod state;
 mod tree_head;
 mod update;
 
+pub use credential::{Awaited, CredentialVerified, ProvisionalCredential};
 pub use monitor::{ContactMonitored, DistinguishedWalked, OwnerInitialized, OwnerMonitored};
 pub use search::{SearchVerified, VerifiedValue};
-pub use state::{OwnerState, TreeState};
+pub use state::{OwnerState, TreeState, TreeView};
 pub use update::{UpdateVerified, VerifiedUpdate};
 
 use crate::error::VerifyError;

@@ -6,17 +6,16 @@ use std::collections::BTreeMap;
 use crate::codec::Decode;
 use crate::distinguished::{Recent, walk};
 use crate::error::VerifyError;
-use crate::log_tree::{full_subtrees, root_of_full_subtrees};
 use crate::monitor::{
     MonitorMap, contact_monitor, owner_init, owner_init_entries, owner_init_versions, owner_monitor,
 };
 use crate::prefix_tree::Lookup;
 use crate::user::Verifier;
 use crate::user::consume::Known;
-use crate::user::state::{OwnerState, TreeState};
+use crate::user::state::{OwnerState, TreeState, TreeView};
 use crate::wire::{
-    ContactMonitorRequest, DistinguishedRequest, HashValue, LogEntry, MonitorMapEntry,
-    MonitorResponse, OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
+    ContactMonitorRequest, DistinguishedRequest, HashValue, MonitorMapEntry, MonitorResponse,
+    OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
 };
 
 /// A verified contact monitoring run.
@@ -44,8 +43,9 @@ pub struct OwnerMonitored {
     pub state: TreeState,
     /// The label's owner state.
     pub owner: OwnerState,
-    /// Distinguished log entries verified now, left to right.
-    pub verified: Vec<u64>,
+    /// Distinguished log entries verified now, left to right: what to retain of the log tree when
+    /// each of them was the rightmost entry.
+    pub verified: Vec<TreeView>,
     /// Whether the rightmost distinguished entry is among those verified, now or before. If not,
     /// the owner asks again.
     pub complete: bool,
@@ -56,9 +56,8 @@ pub struct OwnerMonitored {
 pub struct DistinguishedWalked {
     /// The state to keep from now on.
     pub state: TreeState,
-    /// Positions, entries, and the root of the log tree when each was the rightmost entry, left to
-    /// right.
-    pub entries: Vec<(u64, LogEntry, HashValue)>,
+    /// What to retain of the log tree when each of them was the rightmost entry, left to right.
+    pub recent: Vec<TreeView>,
 }
 
 /// The VRF output and commitment of each version that the verifier knows from earlier answers.
@@ -200,10 +199,12 @@ impl Verifier {
         if let Some(position) = walked.verified.last() {
             owner.progress.advance(*position);
         }
+        let recent = walked.verified.into_iter();
+        let recent = recent.map(|position| verified.view_at(position));
         Ok(OwnerMonitored {
+            verified: recent.collect::<Result<_, _>>()?,
             state: verified.state,
             owner,
-            verified: walked.verified,
             complete: walked.complete,
         })
     }
@@ -228,23 +229,10 @@ impl Verifier {
             now,
             |view| walk(view, recent, request.stop),
         )?;
-        let entries = found
-            .into_iter()
-            .filter_map(|position| {
-                let entry = verified.inspected.log_entry(position)?;
-                // The heads left of a proved leaf are all in the proof; those of an entry that was
-                // retained long ago may not be, and its root was known then.
-                let size = position.checked_add(1)?;
-                let heads: Option<Vec<HashValue>> = full_subtrees(size)
-                    .iter()
-                    .map(|subtree| verified.evaluated.heads.get(subtree).copied())
-                    .collect();
-                Some((position, entry, root_of_full_subtrees(size, &heads?)?))
-            })
-            .collect();
+        let recent = found.into_iter().map(|position| verified.view_at(position));
         Ok(DistinguishedWalked {
+            recent: recent.collect::<Result<_, _>>()?,
             state: verified.state,
-            entries,
         })
     }
 }

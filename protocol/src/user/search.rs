@@ -8,8 +8,11 @@ use crate::ladder::base_ladder;
 use crate::prefix_tree::Lookup;
 use crate::search::{Found, fixed_version, greatest_version};
 use crate::user::Verifier;
+use crate::user::consume::Known;
 use crate::user::state::TreeState;
-use crate::wire::{HashValue, Opening, SearchRequest, SearchResponse, UpdateValue};
+use crate::wire::{
+    BinaryLadderStep, HashValue, Opening, SearchRequest, SearchResponse, UpdateValue,
+};
 
 /// The value of a version of a label, proved to be in the log. Only verification makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,22 +98,12 @@ impl Verifier {
         let is_greatest = request.version.is_none();
 
         // Steps 1 to 3.
-        let label = &request.label;
-        let commitment = self.commitment(label, version, &response.opening, &response.value)?;
-        let versions = base_ladder(version);
-        for (v, step) in versions.iter().zip(&response.binary_ladder) {
-            let must_be_absent = *v == version || (is_greatest && *v > version);
-            if must_be_absent && step.commitment.is_some() {
-                return Err(VerifyError::CommitmentSurplus(*v));
-            }
-            if is_greatest && *v < version && step.commitment.is_none() {
-                return Err(VerifyError::CommitmentMissing(*v));
-            }
-        }
-        let mut known = self.ladder(label, &versions, &response.binary_ladder)?;
-        if let Some(target) = known.get_mut(&version) {
-            target.commitment = Some(commitment);
-        }
+        let (commitment, known) = self.target(
+            &request.label,
+            (version, is_greatest),
+            (&response.opening, &response.value),
+            &response.binary_ladder,
+        )?;
 
         // Steps 4 to 6.
         let (found, verified) = self.run(
@@ -127,9 +120,42 @@ impl Verifier {
         )?;
         Ok(SearchVerified {
             state: verified.state,
-            value: VerifiedValue::new(label, version, response.opening, response.value, commitment),
+            value: VerifiedValue::new(
+                &request.label,
+                version,
+                response.opening,
+                response.value,
+                commitment,
+            ),
             found,
             ladder: known,
         })
+    }
+
+    /// Verifies the value of the target version of a search, and the steps of its ladder (steps 1
+    /// to 3). Returns the value's commitment, and what the ladder makes known.
+    pub(crate) fn target(
+        &self,
+        label: &[u8],
+        (version, is_greatest): (u32, bool),
+        (opening, value): (&Opening, &UpdateValue),
+        steps: &[BinaryLadderStep],
+    ) -> Result<(HashValue, Known), VerifyError> {
+        let commitment = self.commitment(label, version, opening, value)?;
+        let versions = base_ladder(version);
+        for (v, step) in versions.iter().zip(steps) {
+            let must_be_absent = *v == version || (is_greatest && *v > version);
+            if must_be_absent && step.commitment.is_some() {
+                return Err(VerifyError::CommitmentSurplus(*v));
+            }
+            if is_greatest && *v < version && step.commitment.is_none() {
+                return Err(VerifyError::CommitmentMissing(*v));
+            }
+        }
+        let mut known = self.ladder(label, &versions, steps)?;
+        if let Some(target) = known.get_mut(&version) {
+            target.commitment = Some(commitment);
+        }
+        Ok((commitment, known))
     }
 }

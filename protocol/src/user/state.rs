@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, Width, Writer};
+use crate::log_tree::root_of_full_subtrees;
 use crate::monitor::{MonitorMap, OwnerProgress};
-use crate::wire::{AuditorTreeHead, HashValue, LogEntry, TreeHead};
+use crate::wire::{AuditorTreeHead, Configuration, HashValue, LogEntry, TreeHead};
 
-/// The last verified view of a log (section "Updating Views of the Tree", "Algorithm").
+/// What a user retains of the log tree (section "Updating Views of the Tree", "Algorithm"): at the
+/// last verified head, and at each recent distinguished log entry when it was the rightmost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TreeState {
-    /// The log's head.
-    pub tree_head: TreeHead,
-    /// The auditor's, in Third-Party Auditing mode.
-    pub auditor_tree_head: Option<AuditorTreeHead>,
+pub struct TreeView {
+    /// Number of log entries.
+    pub size: u64,
     /// Root of the log tree.
     pub root: HashValue,
     /// Heads of the full subtrees, left to right.
@@ -21,15 +21,69 @@ pub struct TreeState {
     pub frontier: Vec<(u64, LogEntry)>,
 }
 
+impl TreeView {
+    /// The rightmost log entry.
+    pub fn rightmost(&self) -> Option<&LogEntry> {
+        self.frontier.last().map(|(_, entry)| entry)
+    }
+
+    /// The position of the rightmost log entry.
+    pub fn position(&self) -> u64 {
+        self.size.saturating_sub(1)
+    }
+
+    /// The view at the time when the entry at `position`, which must be on the frontier, was the
+    /// rightmost.
+    pub fn when_rightmost(&self, position: u64) -> Option<Self> {
+        // The frontier and the full subtrees end at the same entries.
+        let index = self.frontier.iter().position(|(p, _)| *p == position)?;
+        let size = position.checked_add(1)?;
+        let full_subtrees = self.full_subtrees.get(..=index)?.to_vec();
+        Some(Self {
+            size,
+            root: root_of_full_subtrees(size, &full_subtrees)?,
+            full_subtrees,
+            frontier: self.frontier.get(..=index)?.to_vec(),
+        })
+    }
+
+    /// The rightmost distinguished log entry (section "Reasonable Monitoring Window"); it is always
+    /// on the frontier.
+    pub fn rightmost_distinguished(&self, config: &Configuration) -> Option<u64> {
+        let right = self.rightmost()?.timestamp;
+        let mut left = 0;
+        let mut found = None;
+        for (position, entry) in &self.frontier {
+            if !config.is_distinguished_between(left, right) {
+                break;
+            }
+            found = Some(*position);
+            left = entry.timestamp;
+        }
+        found
+    }
+}
+
+/// The last verified head of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeState {
+    /// The log's head.
+    pub tree_head: TreeHead,
+    /// The auditor's, in Third-Party Auditing mode.
+    pub auditor_tree_head: Option<AuditorTreeHead>,
+    /// What the head leads to.
+    pub view: TreeView,
+}
+
 impl TreeState {
     /// Number of log entries.
     pub fn tree_size(&self) -> u64 {
-        self.tree_head.tree_size
+        self.view.size
     }
 
     /// The rightmost log entry.
     pub fn rightmost(&self) -> Option<&LogEntry> {
-        self.frontier.last().map(|(_, entry)| entry)
+        self.view.rightmost()
     }
 }
 
@@ -46,10 +100,9 @@ pub struct OwnerState {
     pub commitments: BTreeMap<u32, HashValue>,
 }
 
-impl Encode for TreeState {
+impl Encode for TreeView {
     fn encode(&self, w: &mut Writer) {
-        self.tree_head.encode(w);
-        w.optional(self.auditor_tree_head.as_ref(), |w, head| head.encode(w));
+        w.u64(self.size);
         w.bytes(&self.root);
         w.vector(Width::One, &self.full_subtrees, "full_subtrees", |w, h| {
             w.bytes(h)
@@ -66,17 +119,34 @@ impl Encode for TreeState {
     }
 }
 
+impl Decode<()> for TreeView {
+    fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
+        Ok(Self {
+            size: r.u64("size")?,
+            root: r.array("root")?,
+            full_subtrees: r.vector(Width::One, "full_subtrees", |r| r.array("full_subtrees"))?,
+            frontier: r.vector(Width::One, "frontier", |r| {
+                Ok((r.u64("position")?, LogEntry::decode(r, &())?))
+            })?,
+        })
+    }
+}
+
+impl Encode for TreeState {
+    fn encode(&self, w: &mut Writer) {
+        self.tree_head.encode(w);
+        w.optional(self.auditor_tree_head.as_ref(), |w, head| head.encode(w));
+        self.view.encode(w);
+    }
+}
+
 impl Decode<()> for TreeState {
     fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
         Ok(Self {
             tree_head: TreeHead::decode(r, &())?,
             auditor_tree_head: r
                 .optional("auditor_tree_head", |r| AuditorTreeHead::decode(r, &()))?,
-            root: r.array("root")?,
-            full_subtrees: r.vector(Width::One, "full_subtrees", |r| r.array("full_subtrees"))?,
-            frontier: r.vector(Width::One, "frontier", |r| {
-                Ok((r.u64("position")?, LogEntry::decode(r, &())?))
-            })?,
+            view: TreeView::decode(r, &())?,
         })
     }
 }

@@ -5,9 +5,11 @@ use crate::codec::Encode;
 use crate::combined::{Inspected, View};
 use crate::error::VerifyError;
 use crate::implicit_tree::frontier;
-use crate::log_tree::{BatchProof, Evaluated, full_subtrees, leaf_value};
+use crate::log_tree::{
+    BatchProof, BatchProofError, Evaluated, full_subtrees, leaf_value, root_of_full_subtrees,
+};
 use crate::user::consume::{Consumer, Known};
-use crate::user::state::TreeState;
+use crate::user::state::{TreeState, TreeView};
 use crate::user::{Verifier, check_last};
 use crate::wire::{
     AuditorTreeHead, AuditorTreeHeadTbs, CombinedTreeProof, DeploymentMode, FullTreeHead,
@@ -19,6 +21,28 @@ pub(crate) struct Verified {
     pub(crate) state: TreeState,
     pub(crate) inspected: Inspected,
     pub(crate) evaluated: Evaluated,
+}
+
+/// The head that a proof has to lead to.
+enum Head<'a> {
+    Same(&'a TreeState),
+    Updated(&'a TreeHead),
+}
+
+impl Head<'_> {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Same(state) => state.tree_size(),
+            Self::Updated(head) => head.tree_size,
+        }
+    }
+}
+
+impl Verified {
+    /// What to retain of a log entry that was inspected, as the rightmost of its time.
+    pub(crate) fn view_at(&self, position: u64) -> Result<TreeView, VerifyError> {
+        view(position.saturating_add(1), &self.inspected, &self.evaluated)
+    }
 }
 
 impl Verifier {
@@ -36,40 +60,29 @@ impl Verifier {
         algorithm: impl FnOnce(&mut View<'a, Consumer<'a>>) -> Result<T, VerifyError>,
     ) -> Result<(T, Verified), VerifyError> {
         check_last(state, last)?;
-        let size = match (head, state) {
+        let from = state.map(|state| &state.view);
+        let (head, auditor) = match (head, state) {
             (FullTreeHead::Same, None) => return Err(VerifyError::SameWithoutLast),
-            (FullTreeHead::Same, Some(state)) => state.tree_size(),
-            (FullTreeHead::Updated { tree_head, .. }, state) => {
-                let size = tree_head.tree_size;
-                if let Some(last) = state.map(TreeState::tree_size).filter(|last| size <= *last) {
-                    return Err(VerifyError::TreeSize { size, last });
-                }
-                size
+            (FullTreeHead::Same, Some(state)) => (Head::Same(state), None),
+            (
+                FullTreeHead::Updated {
+                    tree_head,
+                    auditor_tree_head,
+                },
+                _,
+            ) => {
+                check_size(tree_head.tree_size, from)?;
+                (Head::Updated(tree_head), auditor_tree_head.as_ref())
             }
         };
-        let retained = state.map(|s| s.frontier.as_slice()).unwrap_or_default();
-        let consumer = Consumer::new(proof, known);
-        let mut view = View::update(&self.config, consumer, size, last, retained)?;
-        let result = algorithm(&mut view)?;
-        let (mut inspected, consumer) = view.finish();
-        consumer.finish()?;
-
-        let auditor = match head {
-            FullTreeHead::Updated {
-                auditor_tree_head, ..
-            } => auditor_tree_head.as_ref(),
-            FullTreeHead::Same => None,
-        };
+        let (result, mut inspected) = self.inspect(from, head.size(), proof, known, algorithm)?;
         if let Some(auditor) = auditor {
             self.check_auditor_view(auditor, state, &inspected)?;
         }
-        let evaluated = evaluate(&mut inspected, proof, state, auditor.map(|a| a.tree_size))?;
-        let (tree_head, auditor_tree_head) = match (head, state) {
-            (FullTreeHead::Same, None) => return Err(VerifyError::SameWithoutLast),
-            (FullTreeHead::Same, Some(state)) => {
-                (state.tree_head.clone(), state.auditor_tree_head.clone())
-            }
-            (FullTreeHead::Updated { tree_head, .. }, _) => {
+        let evaluated = evaluate(&mut inspected, proof, from, auditor.map(|a| a.tree_size))?;
+        let (tree_head, auditor_tree_head) = match head {
+            Head::Same(state) => (state.tree_head.clone(), state.auditor_tree_head.clone()),
+            Head::Updated(tree_head) => {
                 self.check_signature(tree_head, evaluated.root)?;
                 if let (Some(auditor), Some(root)) = (auditor, evaluated.auditor_root) {
                     self.check_auditor_signature(auditor, root)?;
@@ -81,9 +94,7 @@ impl Verifier {
         let state = TreeState {
             tree_head,
             auditor_tree_head,
-            root: evaluated.root,
-            full_subtrees: evaluated.full_subtrees.clone(),
-            frontier: retain_frontier(&inspected)?,
+            view: view(inspected.size, &inspected, &evaluated)?,
         };
         let verified = Verified {
             state,
@@ -91,6 +102,32 @@ impl Verifier {
             evaluated,
         };
         Ok((result, verified))
+    }
+
+    /// Updates the view `from` to `size` and runs `algorithm`, with what `proof` provides: all of
+    /// its timestamps and prefix proofs.
+    pub(crate) fn inspect<'a, T>(
+        &'a self,
+        from: Option<&TreeView>,
+        size: u64,
+        proof: &'a CombinedTreeProof,
+        known: &'a Known,
+        algorithm: impl FnOnce(&mut View<'a, Consumer<'a>>) -> Result<T, VerifyError>,
+    ) -> Result<(T, Inspected), VerifyError> {
+        let retained = from.map(|view| view.frontier.as_slice());
+        let last = from.map(|view| view.size);
+        let consumer = Consumer::new(proof, known);
+        let mut view = View::update(
+            &self.config,
+            consumer,
+            size,
+            last,
+            retained.unwrap_or_default(),
+        )?;
+        let result = algorithm(&mut view)?;
+        let (inspected, consumer) = view.finish();
+        consumer.finish()?;
+        Ok((result, inspected))
     }
 
     pub(crate) fn check_signature(
@@ -109,7 +146,7 @@ impl Verifier {
     }
 
     /// Bounds on the rightmost timestamp against the user's clock, in milliseconds.
-    fn check_clock(&self, rightmost: u64, now: u64) -> Result<(), VerifyError> {
+    pub(crate) fn check_clock(&self, rightmost: u64, now: u64) -> Result<(), VerifyError> {
         let limit = self.config.max_ahead;
         let by = rightmost.saturating_sub(now);
         if by > limit {
@@ -183,11 +220,19 @@ impl Verifier {
     }
 }
 
+/// A new head must be of a larger tree than the one that was advertised.
+pub(crate) fn check_size(size: u64, from: Option<&TreeView>) -> Result<(), VerifyError> {
+    match from.map(|view| view.size).filter(|last| size <= *last) {
+        Some(last) => Err(VerifyError::TreeSize { size, last }),
+        None => Ok(()),
+    }
+}
+
 /// Consumes `prefix_roots` and `inclusion`: the candidate root of the log tree.
 pub(crate) fn evaluate(
     inspected: &mut Inspected,
     proof: &CombinedTreeProof,
-    state: Option<&TreeState>,
+    from: Option<&TreeView>,
     auditor_size: Option<u64>,
 ) -> Result<Evaluated, VerifyError> {
     let without_root = inspected.without_root();
@@ -209,8 +254,8 @@ pub(crate) fn evaluate(
         auditor_size,
     );
     let retained_trees = inspected.last.map(full_subtrees).unwrap_or_default();
-    let retained_values = state
-        .map(|s| s.full_subtrees.as_slice())
+    let retained_values = from
+        .map(|view| view.full_subtrees.as_slice())
         .unwrap_or_default();
     let evaluated = plan.evaluate(
         &proof.inclusion.elements,
@@ -227,12 +272,26 @@ pub(crate) fn evaluate(
     Ok(evaluated)
 }
 
-/// The log entries along the new frontier. Their timestamps were provided or retained.
-fn retain_frontier(inspected: &Inspected) -> Result<Vec<(u64, LogEntry)>, VerifyError> {
-    frontier(inspected.size)
-        .map(|position| match inspected.log_entry(position) {
-            Some(entry) => Ok((position, entry)),
-            None => Err(VerifyError::TimestampMissing(position)),
-        })
-        .collect()
+/// What to retain of the log tree at `size`: the new size, or that at which an inspected entry was
+/// the rightmost. The heads to the left of a leaf that was proved are part of its proof.
+pub(crate) fn view(
+    size: u64,
+    inspected: &Inspected,
+    evaluated: &Evaluated,
+) -> Result<TreeView, VerifyError> {
+    let missing = VerifyError::Inclusion(BatchProofError::Missing);
+    let full_subtrees: Option<Vec<HashValue>> = full_subtrees(size)
+        .iter()
+        .map(|subtree| evaluated.heads.get(subtree).copied())
+        .collect();
+    let full_subtrees = full_subtrees.ok_or(missing.clone())?;
+    let frontier: Option<Vec<(u64, LogEntry)>> = frontier(size)
+        .map(|position| Some((position, inspected.log_entry(position)?)))
+        .collect();
+    Ok(TreeView {
+        size,
+        root: root_of_full_subtrees(size, &full_subtrees).ok_or(missing.clone())?,
+        full_subtrees,
+        frontier: frontier.ok_or(missing)?,
+    })
 }

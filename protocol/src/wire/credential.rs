@@ -2,8 +2,8 @@
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, Width, Writer};
 use crate::wire::{
-    BinaryLadderStep, CombinedTreeProof, Configuration, Opening, PrefixProof, TreeHead,
-    UpdateValue, decode_label, encode_label,
+    BinaryLadderStep, CombinedTreeProof, Configuration, MonitorMapEntry, Opening, PrefixProof,
+    TreeHead, UpdateValue, decode_label, encode_label,
 };
 
 /// A proof of a label's value that users send each other.
@@ -44,6 +44,20 @@ pub enum CredentialProof {
 pub struct CredentialUpdate {
     /// Updating the view, then (contact monitoring mode) the contact algorithm.
     pub monitor: CombinedTreeProof,
+}
+
+/// Asks the log for a [`CredentialUpdate`]. The draft says that a receiver may have to do so and
+/// defines no request; this one is the project's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialUpdateRequest {
+    /// At most 255 bytes.
+    pub label: Vec<u8>,
+    /// The terminal log entry of the credential's search, and its version.
+    pub entry: MonitorMapEntry,
+    /// `Credential.tree_head.tree_size`.
+    pub tree_size: u64,
+    /// The distinguished log entry to lead to, which is to the right of that tree.
+    pub distinguished: u64,
 }
 
 impl Encode for Credential {
@@ -108,6 +122,30 @@ impl Decode<()> for CredentialUpdate {
     fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
         Ok(Self {
             monitor: CombinedTreeProof::decode(r, &())?,
+        })
+    }
+}
+
+impl Encode for CredentialUpdateRequest {
+    fn encode(&self, w: &mut Writer) {
+        encode_label(w, &self.label);
+        w.u64(self.entry.position);
+        w.u32(self.entry.version);
+        w.u64(self.tree_size);
+        w.u64(self.distinguished);
+    }
+}
+
+impl Decode<()> for CredentialUpdateRequest {
+    fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
+        Ok(Self {
+            label: decode_label(r)?,
+            entry: MonitorMapEntry {
+                position: r.u64("position")?,
+                version: r.u32("version")?,
+            },
+            tree_size: r.u64("tree_size")?,
+            distinguished: r.u64("distinguished")?,
         })
     }
 }

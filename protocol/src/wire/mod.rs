@@ -13,7 +13,7 @@ mod tree_head;
 mod update;
 
 pub use config::{Configuration, ConfigurationError, DeploymentMode};
-pub use credential::{Credential, CredentialProof, CredentialUpdate};
+pub use credential::{Credential, CredentialProof, CredentialUpdate, CredentialUpdateRequest};
 pub use monitor::{
     ContactMonitorRequest, DistinguishedHead, DistinguishedRequest, MonitorMapEntry,
     MonitorResponse, OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,

@@ -245,7 +245,7 @@ pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result
         "directory": trust::describe(directory),
         "tree_size": tree.tree_size(),
         "timestamp_ms": timestamp,
-        "root": hex::encode(tree.root),
+        "root": hex::encode(tree.view.root),
         "owned": owned,
         "contacts": contacts,
     });
