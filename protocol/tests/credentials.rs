@@ -426,7 +426,7 @@ fn each_rule_has_a_check() {
     let ours = update(&log, 18, &pending, distinguished);
     assert_eq!(
         check(user.credential_update(&later, &pending, &ours)),
-        "consistency"
+        "credential-fork"
     );
 
     // An update before the entry that it leads to is known, and one that nobody needs.
