@@ -73,6 +73,12 @@ pub enum ClientError {
     /// The log has no distinguished entry that an owner could start from.
     #[error("the directory's log has no distinguished entry yet; try again later")]
     NoDistinguished,
+    /// A credential rests on a log entry that is no longer recent.
+    #[error("the credential has expired; ask its sender for a new one")]
+    CredentialExpired,
+    /// A credential rests on a log entry that is not known here yet.
+    #[error("the credential is newer than what is known here; try again after the next monitoring")]
+    CredentialTooNew,
     /// The client was built without a place for private keys.
     #[error("no place for private keys was given")]
     NoKeyRing,
@@ -145,6 +151,12 @@ pub enum Reason {
         /// The size that was verified here.
         last: u64,
     },
+    /// Versions of an owned label that this device did not make.
+    #[error("versions that this device did not make: {}", list(.0))]
+    Foreign(Vec<(u32, Option<Signer>)>),
+    /// The log does not prove an owned label at distinguished entries that it has.
+    #[error("the directory does not prove this label beyond log entry {0}")]
+    Unproved(u64),
     /// Two verified heads of one size have different roots: the log is forked.
     #[error("two signed heads of size {size} have different contents: the log is FORKED")]
     Forked {
@@ -163,6 +175,8 @@ impl Reason {
             Self::ValueChanged(_) => "value-changed",
             Self::Withheld { .. } => "version-withheld",
             Self::RolledBack { .. } => "last-ahead",
+            Self::Foreign(_) => "foreign-version",
+            Self::Unproved(_) => "owner-unproved",
             Self::Forked { .. } => "forked",
         }
     }

@@ -1,20 +1,17 @@
 //! Verifying one stored exchange: the bytes of a request and of its response, with no network.
 
 use overt_protocol::codec::{Decode, DecodeError};
-use overt_protocol::distinguished::Recent;
+use overt_protocol::distinguished::RECENT;
 use overt_protocol::error::VerifyError;
-use overt_protocol::user::Verifier;
+use overt_protocol::user::{ProvisionalCredential, Verifier};
 use overt_protocol::wire::{
-    ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest,
-    SearchRequest, UpdateRequest,
+    ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest, OwnerInitRequest,
+    OwnerMonitorRequest, SearchRequest, UpdateRequest,
 };
 use thiserror::Error;
 
-use crate::kept::KeptState;
+use crate::kept::{KeptState, merge_recent};
 use crate::operation::Operation;
-
-/// How many distinguished entries count as recent, to client and directory alike.
-pub const RECENT: Recent = Recent::Count(10);
 
 /// Why an exchange is not verified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,7 +25,8 @@ pub enum ExchangeError {
 }
 
 /// Verifies the response to `request` by a user who keeps `state` (a new one: the default state)
-/// at `now`, in milliseconds since the Unix epoch. Returns the state to keep from then on.
+/// at `now`, in milliseconds since the Unix epoch. Returns the state to keep from then on. A
+/// credential is a response to nothing: its request is ignored.
 pub fn verify(
     verifier: &Verifier,
     state: &KeptState,
@@ -66,6 +64,7 @@ pub fn verify(
             let owner = state.owners.get(&request.label);
             let owner = owner.ok_or(VerifyError::NotOwner)?;
             let done = verifier.owner_monitor(tree, owner, &request, response, now)?;
+            merge_recent(&mut new.recent, done.verified, Some(request.start));
             new.owners.insert(request.label, done.owner);
             new.tree = Some(done.state);
         }
@@ -86,7 +85,20 @@ pub fn verify(
         Operation::Distinguished => {
             let request: DistinguishedRequest = decode(request)?;
             let done = verifier.distinguished(tree, &request, RECENT, response, now)?;
+            merge_recent(&mut new.recent, done.recent, request.stop);
             new.tree = Some(done.state);
+        }
+        Operation::Credential => {
+            let done = verifier.credential(&state.recent, response)?;
+            new.credentials.extend(done.provisional);
+        }
+        Operation::CredentialUpdate => {
+            let request: CredentialUpdateRequest = decode(request)?;
+            let is_meant = |kept: &ProvisionalCredential| kept.request(0).is_for(&request);
+            let kept = state.credentials.iter().position(is_meant);
+            let kept = kept.ok_or(VerifyError::Request("no such provisional credential"))?;
+            let provisional = new.credentials.remove(kept);
+            verifier.credential_update(&state.recent, &provisional, response)?;
         }
     }
     Ok(new)

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
 use overt_protocol::error::VerifyError;
 use overt_protocol::monitor::MonitorMap;
-use overt_protocol::user::{OwnerState, SearchVerified, TreeState};
+use overt_protocol::user::{
+    OwnerState, ProvisionalCredential, SearchVerified, TreeState, TreeView,
+};
 use overt_protocol::wire::HashValue;
 
-const FORMAT: &[u8] = b"overt.client-state/v1";
+const FORMAT: &[u8] = b"overt.client-state/v2";
 
 /// What is kept about a label that was looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,6 +39,30 @@ pub struct KeptState {
     pub owners: BTreeMap<Vec<u8>, OwnerState>,
     /// Labels that were looked up.
     pub contacts: BTreeMap<Vec<u8>, Contact>,
+    /// The recent distinguished log entries, left to right.
+    pub recent: Vec<TreeView>,
+    /// Credentials that are still to be verified finally.
+    pub credentials: Vec<ProvisionalCredential>,
+}
+
+/// How many recent distinguished log entries are kept.
+const MAX_RECENT: usize = 10;
+
+/// Adds distinguished log entries that were verified, all of those to the right of `since` (none:
+/// all recent ones). A gap before them makes what was kept useless.
+pub fn merge_recent(kept: &mut Vec<TreeView>, found: Vec<TreeView>, since: Option<u64>) {
+    let reaches = |since: u64| kept.last().is_some_and(|view| view.position() >= since);
+    if !since.is_some_and(reaches) {
+        if found.is_empty() {
+            return;
+        }
+        kept.clear();
+    }
+    let is_new = |view: &TreeView| kept.iter().all(|k| k.position() != view.position());
+    let new: Vec<TreeView> = found.into_iter().filter(is_new).collect();
+    kept.extend(new);
+    kept.sort_by_key(TreeView::position);
+    kept.drain(..kept.len().saturating_sub(MAX_RECENT));
 }
 
 impl Contact {
@@ -152,12 +178,25 @@ fn decode_labels<T: Decode<()>>(r: &mut Reader<'_>) -> Result<BTreeMap<Vec<u8>, 
     })
 }
 
+pub(crate) fn encode_all<T: Encode>(w: &mut Writer, all: &[T], what: &'static str) {
+    w.vector(Width::Four, all, what, |w, one| one.encode(w));
+}
+
+pub(crate) fn decode_all<T: Decode<()>>(
+    r: &mut Reader<'_>,
+    what: &'static str,
+) -> Result<Vec<T>, DecodeError> {
+    r.vector(Width::Four, what, |r| T::decode(r, &()))
+}
+
 impl Encode for KeptState {
     fn encode(&self, w: &mut Writer) {
         w.opaque(Width::One, FORMAT, "format");
         w.optional(self.tree.as_ref(), |w, tree| tree.encode(w));
         encode_labels(w, &self.owners);
         encode_labels(w, &self.contacts);
+        encode_all(w, &self.recent, "recent");
+        encode_all(w, &self.credentials, "credentials");
     }
 }
 
@@ -173,6 +212,8 @@ impl Decode<()> for KeptState {
             tree: r.optional("tree", |r| TreeState::decode(r, &()))?,
             owners: decode_labels(r)?,
             contacts: decode_labels(r)?,
+            recent: decode_all(r, "recent")?,
+            credentials: decode_all(r, "credentials")?,
         })
     }
 }

@@ -38,6 +38,7 @@
 //! }
 //! ```
 
+pub mod alarm;
 pub mod client;
 pub mod code;
 pub mod error;
@@ -50,7 +51,10 @@ pub mod store;
 pub mod transport;
 pub mod trust;
 
-pub use client::{Client, Clock, Lookup, Published, Standing, SystemClock};
+pub use alarm::State;
+pub use client::{
+    Client, Clock, Event, Lookup, Monitoring, Pace, Published, Standing, SystemClock,
+};
 pub use code::VerificationCode;
 pub use error::ClientError;
 pub use keys::{KeyRing, LabelKeys};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// An operation of section "User Operations".
+/// An operation of section "User Operations", or of section "Credentials".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// "Search".
@@ -20,23 +20,30 @@ pub enum Operation {
     ContactMonitor,
     /// "Walking Distinguished Heads".
     Distinguished,
+    /// "Credentials": a credential that another user sent. Nothing is asked of the log.
+    Credential,
+    /// "Credentials": what finally verifies a provisional one.
+    CredentialUpdate,
 }
 
 /// No operation has this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "unknown operation; one of search, update, owner-init, owner-monitor, contact-monitor, distinguished"
+    "unknown operation; one of search, update, owner-init, owner-monitor, contact-monitor, \
+     distinguished, credential, credential-update"
 )]
 pub struct UnknownOperation;
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Search,
         Self::Update,
         Self::OwnerInit,
         Self::OwnerMonitor,
         Self::ContactMonitor,
         Self::Distinguished,
+        Self::Credential,
+        Self::CredentialUpdate,
     ];
 
     /// The name of its endpoint in a directory's descriptor.
@@ -48,6 +55,8 @@ impl Operation {
             Self::OwnerMonitor => "owner_monitor",
             Self::ContactMonitor => "contact_monitor",
             Self::Distinguished => "distinguished",
+            Self::Credential => "credential",
+            Self::CredentialUpdate => "credential_update",
         }
     }
 }

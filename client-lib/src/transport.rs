@@ -113,8 +113,27 @@ pub fn normalize(address: &str) -> Result<String, TransportError> {
 impl HttpTransport {
     /// Talks to the directory at `address`, with a bearer `token` if it wants one.
     pub fn new(address: &str, token: Option<&str>) -> Result<Self, TransportError> {
+        Self::build(address, token, reqwest::Client::builder())
+    }
+
+    /// Like [`HttpTransport::new`], through a proxy such as `socks5h://127.0.0.1:9050`.
+    pub fn proxied(
+        address: &str,
+        token: Option<&str>,
+        proxy: &str,
+    ) -> Result<Self, TransportError> {
+        let proxy = reqwest::Proxy::all(proxy)
+            .map_err(|_| TransportError::Address(proxy.chars().take(200).collect()))?;
+        Self::build(address, token, reqwest::Client::builder().proxy(proxy))
+    }
+
+    fn build(
+        address: &str,
+        token: Option<&str>,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<Self, TransportError> {
         let base = normalize(address)?;
-        let http = reqwest::Client::builder()
+        let http = builder
             .user_agent(concat!("overt/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)

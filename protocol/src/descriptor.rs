@@ -31,13 +31,14 @@ const CONTEXT: &[u8] = b"overt.directory-fingerprint/v1";
 const MAX_ORIGIN: usize = 255;
 
 /// Names and usual paths of the operations.
-pub const ENDPOINTS: [(&str, &str); 6] = [
+pub const ENDPOINTS: [(&str, &str); 7] = [
     ("search", "/v1/search"),
     ("update", "/v1/update"),
     ("owner_init", "/v1/owner-init"),
     ("owner_monitor", "/v1/owner-monitor"),
     ("contact_monitor", "/v1/contact-monitor"),
     ("distinguished", "/v1/distinguished"),
+    ("credential_update", "/v1/credential-update"),
 ];
 
 /// What a directory says about itself. [`Descriptor::parse`] is the only way in from bytes that

@@ -51,6 +51,9 @@ pub enum Recent {
     Age(u64),
 }
 
+/// What this project's directories and clients call "recent".
+pub const RECENT: Recent = Recent::Count(10);
+
 /// Walks the recent distinguished log entries, from right to left. Returns them left to right.
 pub fn walk<S: Source>(
     view: &mut View<'_, S>,

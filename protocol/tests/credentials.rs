@@ -116,6 +116,7 @@ fn make(log: &MemoryLog, size: u64, from: &TreeView, label: &str) -> Credential 
     verifier(log)
         .make_credential(from, &request, &response.to_bytes().unwrap(), now)
         .unwrap()
+        .credential
 }
 
 fn update(
@@ -124,15 +125,7 @@ fn update(
     provisional: &ProvisionalCredential,
     distinguished: u64,
 ) -> Vec<u8> {
-    let request = CredentialUpdateRequest {
-        label: provisional.label().to_vec(),
-        entry: MonitorMapEntry {
-            position: provisional.terminal(),
-            version: provisional.version(),
-        },
-        tree_size: provisional.tree_size(),
-        distinguished,
-    };
+    let request = provisional.request(distinguished);
     provider::credential_update(&at(log, size), &request)
         .unwrap()
         .to_bytes()

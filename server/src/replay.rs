@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::distinguished::RECENT;
 use overt_protocol::provider::{self, Directory, Tip, append};
 use overt_protocol::suite::{self, SigningKey, VrfSecretKey};
 use overt_protocol::wire::*;
 use serde_json::Value;
 
 use crate::directory::{Shared, Snapshot};
-use crate::http::RECENT;
 use crate::store::{Batch, NewVersion, SqliteStore, Store, VersionRow};
 
 /// Rebuilds the log of the vectors file in a scratch store, then answers each line of `input`,
@@ -248,6 +248,10 @@ fn respond(
             &DistinguishedRequest::from_bytes(request, &())?,
             RECENT,
         )?),
+        "credential-update" => one(&provider::credential_update(
+            at,
+            &CredentialUpdateRequest::from_bytes(request, &())?,
+        )?),
         "update" => {
             let request = UpdateRequest::from_bytes(request, &())?;
             let created = (!request.values.is_empty()).then(|| at.tree_head().tree_size - 1);
@@ -259,7 +263,7 @@ fn respond(
         }
         other => bail!(
             "unknown operation {other}; expected search, update, contact-monitor, owner-init, \
-             owner-monitor or distinguished"
+             owner-monitor, distinguished or credential-update"
         ),
     }
 }

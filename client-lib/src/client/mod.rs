@@ -1,20 +1,23 @@
 //! Verified operations on one directory.
 
+mod credential;
 mod lookup;
+mod monitor;
 mod owner;
 mod publish;
 mod sign;
+mod watch;
 mod wave;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use overt_protocol::codec::Encode;
-use overt_protocol::user::{TreeState, Verifier};
+use overt_protocol::distinguished::RECENT;
+use overt_protocol::user::{TreeState, TreeView, Verifier};
 use overt_protocol::wire::{DistinguishedRequest, HashValue};
 
 use crate::error::{ClientError, Reason};
-use crate::exchange::RECENT;
 use crate::failure::{self, Exchange, Kept};
 use crate::keys::KeyRing;
 use crate::operation::Operation;
@@ -22,8 +25,11 @@ use crate::store::{Change, Committed, Store};
 use crate::transport::Transport;
 use crate::trust::Directory;
 
+pub use credential::{Checked, Finality};
 pub use lookup::{Lookup, Standing};
+pub use monitor::{Event, Monitoring};
 pub use publish::{Entry, Intent, Published};
+pub use watch::Pace;
 use wave::Ask;
 
 /// Tells the time.
@@ -121,14 +127,7 @@ impl<T: Transport> Client<T> {
     /// Compares the directory with what was pinned, then brings the view of its log up to date.
     pub async fn refresh(&self) -> Result<TreeState, ClientError> {
         self.directory.check(&self.transport).await?;
-        let from = self.tree()?;
-        let to = self.advance(from.clone()).await?;
-        self.settle(Change {
-            from,
-            to: Some(to),
-            ..Change::default()
-        })
-        .await
+        self.refresh_recent().await
     }
 
     fn url(&self) -> &str {
@@ -145,15 +144,52 @@ impl<T: Transport> Client<T> {
 
     /// The view of the log that follows `tree`.
     async fn advance(&self, tree: Option<TreeState>) -> Result<TreeState, ClientError> {
-        let told = self.ask(tree.as_ref(), &self.walk(tree.as_ref())?).await?;
+        let told = self
+            .ask(tree.as_ref(), &self.walk(tree.as_ref(), None)?)
+            .await?;
         Ok(told.head)
     }
 
+    /// Brings the view of the log and the recent distinguished entries up to date.
+    async fn refresh_recent(&self) -> Result<TreeState, ClientError> {
+        let from = self.tree()?;
+        let kept = self.store.recent(self.url())?;
+        let stop = kept.last().map(TreeView::position);
+        let told = self
+            .ask(from.as_ref(), &self.walk(from.as_ref(), stop)?)
+            .await?;
+        self.settle(Change {
+            from,
+            to: Some(told.head),
+            recent: vec![(stop, told.outcome)],
+            ..Change::default()
+        })
+        .await
+    }
+
+    /// The recent distinguished log entries that are known here and not expired, left to right.
+    pub fn recent(&self) -> Result<Vec<TreeView>, ClientError> {
+        let mut recent = self.store.recent(self.url())?;
+        let rightmost = self
+            .tree()?
+            .and_then(|tree| Some(tree.rightmost()?.timestamp));
+        let config = &self.directory.config;
+        recent.retain(|view| {
+            let timestamp = view.rightmost().map_or(0, |entry| entry.timestamp);
+            rightmost.is_some_and(|rightmost| !config.is_expired(timestamp, rightmost))
+        });
+        Ok(recent)
+    }
+
     /// Asks for nothing but the head and the recent distinguished entries.
-    fn walk<'a>(&'a self, tree: Option<&TreeState>) -> Result<Ask<'a, ()>, ClientError> {
+    fn walk<'a>(
+        &'a self,
+        tree: Option<&TreeState>,
+        stop: Option<u64>,
+    ) -> Result<Ask<'a, Vec<TreeView>>, ClientError> {
         let request = DistinguishedRequest {
             last: tree.map(TreeState::tree_size),
-            stop: None,
+            stop,
         };
         Ok(Ask {
             operation: Operation::Distinguished,
@@ -164,7 +200,7 @@ impl<T: Transport> Client<T> {
                 let done = self
                     .verifier
                     .distinguished(tree, &request, RECENT, response, now)?;
-                Ok((done.state, ()))
+                Ok((done.state, done.recent))
             }),
         })
     }

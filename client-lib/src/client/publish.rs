@@ -139,12 +139,11 @@ impl<T: Transport> Client<T> {
 
         let owned = jobs.iter().flatten().filter_map(owner_change).collect();
         let to = tree;
-        let contacts = Vec::new();
         let change = Change {
             from,
             to,
             owned,
-            contacts,
+            ..Change::default()
         };
         // An answer that breaks the rules for values teaches nothing, not even its head.
         let view = match jobs.iter().any(Result::is_ok) && change.to.is_some() {

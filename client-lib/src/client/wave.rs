@@ -47,6 +47,8 @@ pub(super) struct Told<O> {
     pub(super) outcome: O,
     pub(super) cost: Cost,
     /// For the record, should what was proved turn out to be wrong.
+    owner: Option<OwnerState>,
+    now: u64,
     request: Vec<u8>,
     response: Vec<u8>,
 }
@@ -83,6 +85,8 @@ impl<T: Transport> Client<T> {
                     bytes: response.len(),
                     verify: start.elapsed(),
                 },
+                owner: ask.owner.clone(),
+                now,
                 request: ask.request.clone(),
                 response,
             }),
@@ -200,18 +204,32 @@ impl<T: Transport> Client<T> {
         label: &[u8],
         told: &Told<O>,
     ) -> ClientError {
-        let state = self.kept(told.from.as_ref(), label);
-        let exchange = Exchange {
+        let exchange = self.told_exchange(operation, label, told);
+        self.not_verified(reason, exchange)
+    }
+
+    /// An exchange that verified, to be kept as evidence of what it shows.
+    pub(super) fn told_exchange<'a, O>(
+        &'a self,
+        operation: Operation,
+        label: &'a [u8],
+        told: &Told<O>,
+    ) -> Exchange<'a> {
+        let mut state = self.kept(told.from.as_ref(), label);
+        if let Some(owner) = &told.owner {
+            state.owners.insert(label.to_vec(), owner.clone());
+        }
+        Exchange {
             operation: Some(operation),
             label,
+            now: told.now,
             files: vec![
                 ("request.bin", told.request.clone()),
                 ("response.bin", told.response.clone()),
                 ("state.bin", Encode::to_bytes(&state).unwrap_or_default()),
             ],
             ..Exchange::default()
-        };
-        self.not_verified(reason, exchange)
+        }
     }
 
     fn kept(&self, tree: Option<&TreeState>, label: &[u8]) -> KeptState {

@@ -1,10 +1,11 @@
 //! Writing what a verified response taught, in one transaction.
 
-use overt_protocol::codec::{Decode, Encode};
-use overt_protocol::user::{OwnerState, TreeState};
+use overt_protocol::codec::{Decode, Encode, Reader, Writer};
+use overt_protocol::monitor::MonitorMap;
+use overt_protocol::user::{OwnerState, TreeState, TreeView};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::kept::Contact;
+use crate::kept::{Contact, decode_all, encode_all, merge_recent};
 use crate::store::{Owned, Store, StoreError};
 
 /// What one or more verified responses, all to the same kept view, lead to.
@@ -18,6 +19,21 @@ pub struct Change {
     pub owned: Vec<OwnerChange>,
     /// Labels looked up; merged with what is there.
     pub contacts: Vec<(Vec<u8>, Contact)>,
+    /// Labels whose monitoring maps are now these, unless they changed meanwhile.
+    pub monitored: Vec<Monitored>,
+    /// Distinguished log entries: all of those to the right of a position, or all recent ones.
+    pub recent: Vec<(Option<u64>, Vec<TreeView>)>,
+}
+
+/// A contact monitoring run.
+#[derive(Debug)]
+pub struct Monitored {
+    /// The label.
+    pub label: Vec<u8>,
+    /// The map that the request advertised.
+    pub from: MonitorMap,
+    /// The map to keep.
+    pub to: MonitorMap,
 }
 
 /// A new state of an owned label.
@@ -30,6 +46,9 @@ pub struct OwnerChange {
     /// The new one.
     pub to: Owned,
 }
+
+/// Number, view of the log, recent distinguished entries.
+type DirectoryRow = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Whether a change was written.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,14 +64,14 @@ impl Store {
     pub fn commit(&self, url: &str, change: &Change) -> Result<Committed, StoreError> {
         let mut connection = self.lock();
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let row: Option<(i64, Option<Vec<u8>>)> = tx
+        let row: Option<DirectoryRow> = tx
             .query_row(
-                "SELECT id, tree FROM directory WHERE url = ?1",
+                "SELECT id, tree, recent FROM directory WHERE url = ?1",
                 [url],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .optional()?;
-        let (id, tree) = row.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
+        let (id, tree, recent) = row.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
         let tree = tree.map(|b| TreeState::from_bytes(&b, &())).transpose()?;
         if tree != change.from {
             return Ok(Committed::Overtaken(tree));
@@ -63,11 +82,31 @@ impl Store {
                 params![id, to.to_bytes()?],
             )?;
         }
+        if !change.recent.is_empty() {
+            let mut kept = decode_recent(recent)?;
+            for (since, found) in &change.recent {
+                merge_recent(&mut kept, found.clone(), *since);
+            }
+            let mut w = Writer::default();
+            encode_all(&mut w, &kept, "recent");
+            tx.execute(
+                "UPDATE directory SET recent = ?2 WHERE id = ?1",
+                params![id, w.finish()?],
+            )?;
+        }
         for owned in &change.owned {
             write_owned(&tx, id, owned)?;
         }
         for (label, contact) in &change.contacts {
-            write_contact(&tx, id, label, contact)?;
+            change_contact(&tx, id, label, |kept| kept.merge(contact))?;
+        }
+        for Monitored { label, from, to } in &change.monitored {
+            change_contact(&tx, id, label, |kept| {
+                // Entries that came meanwhile are still to be monitored.
+                kept.map
+                    .retain(|position, version| from.get(position) != Some(version));
+                kept.map.extend(to);
+            })?;
         }
         tx.commit()?;
         Ok(Committed::Done)
@@ -100,11 +139,23 @@ fn write_owned(tx: &Transaction<'_>, id: i64, change: &OwnerChange) -> Result<()
     Ok(())
 }
 
-fn write_contact(
+pub(super) fn decode_recent(blob: Option<Vec<u8>>) -> Result<Vec<TreeView>, StoreError> {
+    let Some(blob) = blob else {
+        return Ok(Vec::new());
+    };
+    let mut r = Reader::new(&blob);
+    let kept = decode_all(&mut r, "recent")?;
+    match r.is_empty() {
+        true => Ok(kept),
+        false => Err(StoreError::Damaged("recent".into())),
+    }
+}
+
+fn change_contact(
     tx: &Transaction<'_>,
     id: i64,
     label: &[u8],
-    contact: &Contact,
+    change: impl FnOnce(&mut Contact),
 ) -> Result<(), StoreError> {
     let stored: Option<Vec<u8>> = tx
         .query_row(
@@ -113,15 +164,15 @@ fn write_contact(
             |row| row.get(0),
         )
         .optional()?;
-    let mut merged = match stored {
+    let mut kept = match stored {
         Some(stored) => Contact::from_bytes(&stored, &())?,
         None => Contact::default(),
     };
-    merged.merge(contact);
+    change(&mut kept);
     tx.execute(
         "INSERT INTO contact (directory, label, state) VALUES (?1, ?2, ?3)
          ON CONFLICT (directory, label) DO UPDATE SET state = excluded.state",
-        params![id, label, merged.to_bytes()?],
+        params![id, label, kept.to_bytes()?],
     )?;
     Ok(())
 }

@@ -5,7 +5,9 @@
 //! and then all that follows from it is written in one transaction. Several processes may use one
 //! file: the view of the log moves by compare-and-set.
 
+mod alarms;
 mod commit;
+mod credentials;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,16 +17,18 @@ use std::time::Duration;
 
 use overt_protocol::codec::{Decode, DecodeError, EncodeError};
 use overt_protocol::descriptor::DescriptorError;
-use overt_protocol::user::{OwnerState, TreeState};
+use overt_protocol::user::{OwnerState, TreeState, TreeView};
 use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 
 use crate::kept::Contact;
 use crate::trust::{Directory, PinnedBy, TrustError};
 
-pub use commit::{Change, Committed, OwnerChange};
+pub use alarms::{Alarm, StoredAlarm};
+pub use commit::{Change, Committed, Monitored, OwnerChange};
+pub use credentials::Received;
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -33,7 +37,9 @@ const SCHEMA: &str = "
         fingerprint BLOB NOT NULL,
         pinned_by TEXT NOT NULL,
         pinned_at INTEGER NOT NULL,
-        tree BLOB
+        tree BLOB,
+        recent BLOB,
+        monitored_at INTEGER
     );
     CREATE TABLE owned (
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
@@ -48,6 +54,24 @@ const SCHEMA: &str = "
         state BLOB NOT NULL,
         PRIMARY KEY (directory, label)
     ) WITHOUT ROWID;
+    CREATE TABLE credential (
+        directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
+        credential BLOB NOT NULL,
+        provisional BLOB NOT NULL,
+        credential_update BLOB,
+        PRIMARY KEY (directory, credential)
+    ) WITHOUT ROWID;
+    CREATE TABLE alarm (
+        id INTEGER PRIMARY KEY,
+        directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
+        code TEXT NOT NULL,
+        label BLOB NOT NULL,
+        detail TEXT NOT NULL,
+        evidence TEXT,
+        raised_at INTEGER NOT NULL,
+        accepted_at INTEGER,
+        UNIQUE (directory, code, label, detail)
+    );
 ";
 const BUSY: Duration = Duration::from_secs(15);
 
@@ -257,6 +281,19 @@ impl Store {
             .optional()?;
         let blob = blob.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
         Ok(blob.map(|b| TreeState::from_bytes(&b, &())).transpose()?)
+    }
+
+    /// The recent distinguished log entries, left to right.
+    pub fn recent(&self, url: &str) -> Result<Vec<TreeView>, StoreError> {
+        let blob: Option<Option<Vec<u8>>> = self
+            .lock()
+            .query_row(
+                "SELECT recent FROM directory WHERE url = ?1",
+                [url],
+                |row| row.get(0),
+            )
+            .optional()?;
+        commit::decode_recent(blob.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?)
     }
 
     /// An owned label.

@@ -18,11 +18,12 @@ use crate::search::greatest_version;
 use crate::user::Verifier;
 use crate::user::consume::{Known, evaluate_lookups};
 use crate::user::search::VerifiedValue;
-use crate::user::state::TreeView;
+use crate::user::state::{TreeState, TreeView};
 use crate::user::tree_head::{check_size, evaluate, view};
 use crate::wire::{
-    CombinedTreeProof, Credential, CredentialProof, CredentialUpdate, FullTreeHead, HashValue,
-    InclusionProof, PrefixProof, SearchRequest, SearchResponse, decode_label, encode_label,
+    CombinedTreeProof, Credential, CredentialProof, CredentialUpdate, CredentialUpdateRequest,
+    FullTreeHead, HashValue, InclusionProof, MonitorMapEntry, PrefixProof, SearchRequest,
+    SearchResponse, decode_label, encode_label,
 };
 
 /// A credential whose contents an application may use.
@@ -44,6 +45,16 @@ pub struct ProvisionalCredential {
     view: TreeView,
     /// Of the versions that monitoring looks up.
     known: BTreeMap<u32, (HashValue, HashValue)>,
+}
+
+/// A credential that was made, and the head that the log answered with if it was not the one that
+/// the recent entry was the rightmost of.
+#[derive(Debug, Clone)]
+pub struct CredentialMade {
+    /// To be sent to other users.
+    pub credential: Credential,
+    /// To be compared with the user's own view of the log.
+    pub state: Option<TreeState>,
 }
 
 /// What final verification waits for.
@@ -76,6 +87,19 @@ impl ProvisionalCredential {
     /// `Credential.tree_head.tree_size`.
     pub fn tree_size(&self) -> u64 {
         self.view.size
+    }
+
+    /// Asks the log for the update that leads to the entry at `distinguished`.
+    pub fn request(&self, distinguished: u64) -> CredentialUpdateRequest {
+        CredentialUpdateRequest {
+            label: self.label.clone(),
+            entry: MonitorMapEntry {
+                position: self.terminal,
+                version: self.version,
+            },
+            tree_size: self.view.size,
+            distinguished,
+        }
     }
 
     /// Verifies finally where the user's own recent distinguished log entries suffice.
@@ -221,7 +245,7 @@ impl Verifier {
         request: &SearchRequest,
         response: &[u8],
         now: u64,
-    ) -> Result<Credential, VerifyError> {
+    ) -> Result<CredentialMade, VerifyError> {
         let response = SearchResponse::from_bytes(response, &(&self.config, request))?;
         let Some(version) = response.version else {
             return Err(VerifyError::Request("a credential is for the greatest"));
@@ -262,6 +286,12 @@ impl Verifier {
             None => return Err(VerifyError::CredentialFork(recent.position())),
         }
         self.check_clock(inspected.rightmost, now)?;
+        let new_view = view(size, &inspected, &evaluated)?;
+        let state = tree_head.map(|tree_head| TreeState {
+            tree_head: tree_head.clone(),
+            auditor_tree_head: None,
+            view: new_view,
+        });
 
         let (position, proof) = match (found.must_monitor, tree_head) {
             (true, Some(tree_head)) => {
@@ -288,7 +318,7 @@ impl Verifier {
                 (found.terminal, CredentialProof::Standard(first))
             }
         };
-        Ok(Credential {
+        let credential = Credential {
             label: request.label.clone(),
             version,
             opening: response.opening,
@@ -296,7 +326,8 @@ impl Verifier {
             binary_ladder: response.binary_ladder,
             position,
             proof,
-        })
+        };
+        Ok(CredentialMade { credential, state })
     }
 }
 

@@ -13,7 +13,7 @@ mod state;
 mod tree_head;
 mod update;
 
-pub use credential::{Awaited, CredentialVerified, ProvisionalCredential};
+pub use credential::{Awaited, CredentialMade, CredentialVerified, ProvisionalCredential};
 pub use monitor::{ContactMonitored, DistinguishedWalked, OwnerInitialized, OwnerMonitored};
 pub use search::{SearchVerified, VerifiedValue};
 pub use state::{OwnerState, TreeState, TreeView};

@@ -60,6 +60,13 @@ pub struct CredentialUpdateRequest {
     pub distinguished: u64,
 }
 
+impl CredentialUpdateRequest {
+    /// Whether both are about one provisional credential.
+    pub fn is_for(&self, other: &Self) -> bool {
+        (&self.label, self.entry, self.tree_size) == (&other.label, other.entry, other.tree_size)
+    }
+}
+
 impl Encode for Credential {
     fn encode(&self, w: &mut Writer) {
         encode_label(w, &self.label);

@@ -4,7 +4,6 @@ mod operations;
 mod problem;
 mod status;
 
-pub(crate) use operations::RECENT;
 pub use problem::{Code, Problem};
 
 use std::sync::Arc;
@@ -62,6 +61,10 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
         .route("/v1/owner-init", post(operations::owner_init::<S>))
         .route("/v1/owner-monitor", post(operations::owner_monitor::<S>))
         .route("/v1/distinguished", post(operations::distinguished::<S>))
+        .route(
+            "/v1/credential-update",
+            post(operations::credential_update::<S>),
+        )
         .layer(DefaultBodyLimit::max(limits.max_body))
         .layer(
             ServiceBuilder::new()

@@ -9,11 +9,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use overt_protocol::codec::{Decode, Encode};
-use overt_protocol::distinguished::Recent;
+use overt_protocol::distinguished::RECENT;
 use overt_protocol::provider;
 use overt_protocol::wire::{
-    ContactMonitorRequest, DistinguishedRequest, OwnerInitRequest, OwnerMonitorRequest,
-    SearchRequest, UpdateRequest,
+    ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest, OwnerInitRequest,
+    OwnerMonitorRequest, SearchRequest, UpdateRequest,
 };
 use zeroize::Zeroizing;
 
@@ -23,10 +23,6 @@ use crate::http::problem::join_error;
 use crate::http::{Api, Code, Problem};
 use crate::sequencer::Outcome;
 use crate::store::Store;
-
-/// What "recent" means here: at most ten distinguished entries (section "Walking Distinguished
-/// Heads").
-pub(crate) const RECENT: Recent = Recent::Count(10);
 
 type Body = Result<Bytes, BytesRejection>;
 type ApiState<S> = State<Arc<Api<S>>>;
@@ -73,6 +69,13 @@ pub(super) async fn distinguished<S: Store>(State(api): ApiState<S>, body: Body)
         encoded(provider::distinguished(at, &request, RECENT)?)
     };
     answer("distinguished", api, prove).await
+}
+
+pub(super) async fn credential_update<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+    let request = decode::<CredentialUpdateRequest>(body)?;
+    let prove =
+        move |_: &Api<S>, at: &Snapshot<'_, S>| encoded(provider::credential_update(at, &request)?);
+    answer("credential-update", api, prove).await
 }
 
 /// Several `UpdateResponse`s stand back to back in the answer.

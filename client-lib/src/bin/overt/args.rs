@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use overt_client::Operation;
@@ -12,7 +13,9 @@ use overt_client::Operation;
     name = "overt",
     version,
     after_help = "Exit codes: 0 verified, 1 refused or failed, 2 usage, 3 not found, \
-                  4 directory not reachable, 5 NOT VERIFIED."
+                  4 directory not reachable, 5 NOT VERIFIED; of monitoring also 6 overdue, 7 clock, \
+                  8 your key changed, 9 a contact's key changed, 10 the directory LIED, 11 what was \
+                  remembered is damaged or gone."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -38,6 +41,9 @@ pub(crate) struct Global {
     /// Where private keys are [default: $XDG_DATA_HOME/overt/keys].
     #[arg(long, global = true, env = "OVERT_KEYS_DIR", value_name = "DIR")]
     pub(crate) keys_dir: Option<PathBuf>,
+    /// Reach the directory through this proxy, such as socks5h://127.0.0.1:9050 for Tor.
+    #[arg(long, global = true, env = "OVERT_PROXY", value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// No notices, no progress.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -62,6 +68,24 @@ pub(crate) enum Command {
     History { label: String },
     /// Show what is trusted, owned and remembered, and bring the view of the log up to date.
     Status,
+    /// Monitor your labels, those that you looked up, and credentials that you received.
+    Monitor(MonitorArgs),
+    /// Show alarms, and accept those that have an innocent reason.
+    Alarms {
+        #[command(subcommand)]
+        command: AlarmsCommand,
+    },
+    /// Make proofs of a key that people send each other, and check them without asking the
+    /// directory.
+    Credential {
+        #[command(subcommand)]
+        command: CredentialCommand,
+    },
+    /// Compare the directory's log with what a friend sees of it.
+    Gossip {
+        #[command(subcommand)]
+        command: GossipCommand,
+    },
     /// Manage the private keys of your labels.
     Keys {
         #[command(subcommand)]
@@ -168,23 +192,132 @@ pub(crate) enum KeysCommand {
     },
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MonitorArgs {
+    /// Go on for ever, about once in the directory's reasonable monitoring window.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Time between passes with --watch, such as 30m or 12h, instead of that window's.
+    #[arg(long, value_name = "TIME", requires = "watch", value_parser = duration)]
+    pub(crate) every: Option<Duration>,
+    /// Post each new alarm to this address as JSON, with its evidence.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OVERT_WEBHOOK",
+        hide_env_values = true
+    )]
+    pub(crate) webhook: Option<String>,
+    /// Run this program for each new alarm, which is on its standard input as JSON.
+    #[arg(long, value_name = "PROGRAM", env = "OVERT_ALARM_COMMAND")]
+    pub(crate) exec: Option<PathBuf>,
+    /// Show each new alarm as a desktop notification (by notify-send).
+    #[arg(long)]
+    pub(crate) notify: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "a number and s, m, h or d".to_owned())?;
+    let unit = match text.get(digits.len()..) {
+        Some("s" | "") => 1,
+        Some("m") => 60,
+        Some("h") => 3600,
+        Some("d") => 86_400,
+        _ => return Err("a number and s, m, h or d".to_owned()),
+    };
+    match number.checked_mul(unit) {
+        None | Some(0) => Err("out of range".to_owned()),
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlarmsCommand {
+    /// List alarms; those that were accepted too with --all.
+    List {
+        #[arg(long)]
+        all: bool,
+    },
+    /// Accept an alarm: you know its reason, and it is innocent.
+    Accept { id: i64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Make a credential for the newest version of a label, usually yours.
+    Make {
+        label: String,
+        /// Where to write it; otherwise it is printed as text.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Show it as a QR code, if it fits.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Check a credential that somebody sent: a file as made by `make`, binary or text, or - for
+    /// standard input. The directory is not asked.
+    Check {
+        file: PathBuf,
+        /// The update that they sent later.
+        #[arg(long, value_name = "FILE")]
+        update: Option<PathBuf>,
+    },
+    /// Make the update that lets receivers verify a provisional credential finally.
+    Update {
+        file: PathBuf,
+        /// Where to write it; otherwise it is printed as text.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GossipCommand {
+    /// Show the roots of the log at its recent distinguished entries, to send to a friend.
+    Show {
+        /// As a QR code too.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Compare them with what a friend's `show` printed.
+    Compare {
+        /// A file with it, or - for standard input.
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExchangeCommand {
     /// Verify one exchange.
     Verify(ExchangeVerify),
 }
 
+/// Every operation but `credential`.
+const REQUESTS: [(&str, &str); 7] = [
+    ("op", "search"),
+    ("op", "update"),
+    ("op", "owner-init"),
+    ("op", "owner-monitor"),
+    ("op", "contact-monitor"),
+    ("op", "distinguished"),
+    ("op", "credential-update"),
+];
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExchangeVerify {
-    /// search, update, owner-init, owner-monitor, contact-monitor or distinguished.
+    /// search, update, owner-init, owner-monitor, contact-monitor, distinguished, credential (which
+    /// has no request) or credential-update.
     #[arg(long)]
     pub(crate) op: Operation,
     /// The encoded Configuration.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// The encoded request.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) request: PathBuf,
+    #[arg(long, value_name = "FILE", required_if_eq_any = REQUESTS)]
+    pub(crate) request: Option<PathBuf>,
     /// The encoded response; several for an update that has several.
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) response: Vec<PathBuf>,

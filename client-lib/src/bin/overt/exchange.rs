@@ -26,7 +26,10 @@ pub(crate) fn verify(args: &ExchangeVerify, report: &Report) -> anyhow::Result<E
             KeptState::from_bytes(&read(path)?).map_err(|e| named(path, e.to_string()))?
         }
     };
-    let request = read(&args.request)?;
+    let request = match &args.request {
+        Some(path) => read(path)?,
+        None => Vec::new(),
+    };
     let mut response = Vec::new();
     for path in &args.response {
         response.extend(read(path)?);
@@ -45,7 +48,10 @@ pub(crate) fn verify(args: &ExchangeVerify, report: &Report) -> anyhow::Result<E
             );
             Ok(ExitCode::SUCCESS)
         }
-        Err(ExchangeError::Request(error)) => Err(named(&args.request, error.to_string()).into()),
+        Err(ExchangeError::Request(error)) => {
+            let path = args.request.as_deref().unwrap_or(Path::new("request"));
+            Err(named(path, error.to_string()).into())
+        }
         Err(ExchangeError::Response(error)) => {
             report.result(
                 &json!({

@@ -253,7 +253,7 @@ pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result
     Ok(())
 }
 
-fn standing(standing: Standing) -> &'static str {
+pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Unsigned => "not signed",
         Standing::FirstRegistration => "first registration",

@@ -1,10 +1,14 @@
 //! `overt`: the key directory's command for people.
 
+mod alarms;
 mod args;
 mod batch;
+mod credential;
 mod exchange;
+mod gossip;
 mod keys;
 mod labels;
+mod monitor;
 mod recognise;
 mod report;
 mod session;
@@ -53,6 +57,12 @@ async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => return labels::verify(verify, &session, report).await,
         Command::History { label } => labels::history(label, &session, report).await?,
         Command::Status => labels::status(&session, report).await?,
+        Command::Monitor(monitor) => return monitor::run(monitor, &session, report).await,
+        Command::Alarms { command } => alarms::run(command, &session, report).await?,
+        Command::Credential { command } => {
+            return credential::run(command, &session, report).await;
+        }
+        Command::Gossip { command } => return gossip::run(command, &session, report).await,
         Command::Keys { command } => keys::run(command, &session, report).await?,
         Command::Exchange { .. } => {}
     }

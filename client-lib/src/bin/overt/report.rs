@@ -3,9 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use overt_client::ClientError;
+use overt_client::store::StoreError;
 use overt_client::transport::TransportError;
 use overt_client::trust::TrustError;
+use overt_client::{ClientError, State};
 use serde_json::{Value, json};
 
 pub(crate) const FAILED: u8 = 1;
@@ -13,6 +14,21 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const NOT_FOUND: u8 = 3;
 pub(crate) const UNREACHABLE: u8 = 4;
 pub(crate) const NOT_VERIFIED: u8 = 5;
+
+/// The exit code of each state.
+pub(crate) fn state_code(state: State) -> u8 {
+    match state {
+        State::Verified => 0,
+        State::NotCheckable => UNREACHABLE,
+        State::InvalidProof => NOT_VERIFIED,
+        State::Overdue => 6,
+        State::Clock => 7,
+        State::OwnKeyChanged => 8,
+        State::ContactKeyChanged => 9,
+        State::Lied => 10,
+        State::StateLost => 11,
+    }
+}
 
 /// An error that the person at the keyboard can mend.
 #[derive(Debug)]
@@ -25,6 +41,24 @@ impl fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
+
+/// There are keys here, and no memory of what was verified.
+#[derive(Debug)]
+pub(crate) struct StateLost(pub(crate) std::path::PathBuf);
+
+impl fmt::Display for StateLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "there are keys of labels here, but {} has no memory of the directory: it was lost or \
+             moved. Restore it from a backup. To begin anew, knowing that the directory could now \
+             show another history, pin it again: overt trust add URL --fingerprint ...",
+            self.0.display()
+        )
+    }
+}
+
+impl std::error::Error for StateLost {}
 
 pub(crate) struct Report {
     json: bool,
@@ -97,6 +131,7 @@ fn name(code: u8) -> &'static str {
         NOT_FOUND => "not-found",
         UNREACHABLE => "unreachable",
         NOT_VERIFIED => "not-verified",
+        11 => "state-lost",
         _ => "failed",
     }
 }
@@ -112,6 +147,9 @@ fn trust_check(error: &anyhow::Error) -> Option<&'static str> {
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<UsageError>() {
         return USAGE;
+    }
+    if error.is::<StateLost>() || error.is::<StoreError>() {
+        return state_code(State::StateLost);
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return client_code(error);
@@ -133,6 +171,8 @@ pub(crate) fn client_code(error: &ClientError) -> u8 {
         ClientError::Refused(problem) if problem.status == 410 => NOT_FOUND,
         ClientError::Unreachable(_) | ClientError::Unsettled => UNREACHABLE,
         ClientError::LabelLength => USAGE,
+        ClientError::Store(StoreError::Conflict) => FAILED,
+        ClientError::Store(_) => state_code(State::StateLost),
         ClientError::Trust(error) => trust_code(error),
         _ => FAILED,
     }

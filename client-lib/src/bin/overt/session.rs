@@ -8,7 +8,7 @@ use overt_client::transport::normalize;
 use overt_client::{Client, Clock, Directory, HttpTransport, KeyRing, Store, SystemClock};
 
 use crate::args::Global;
-use crate::report::{Report, UsageError};
+use crate::report::{Report, StateLost, UsageError};
 
 const MAX_VALUE: u64 = 16 << 20;
 
@@ -17,6 +17,7 @@ pub(crate) struct Session {
     keys_dir: PathBuf,
     directory: Option<String>,
     token: Option<String>,
+    proxy: Option<String>,
 }
 
 impl Session {
@@ -34,6 +35,7 @@ impl Session {
             keys_dir,
             directory: global.directory.clone(),
             token: global.token.clone(),
+            proxy: global.proxy.clone(),
         })
     }
 
@@ -41,12 +43,26 @@ impl Session {
         Ok(Store::open(&self.state_dir.join("state.sqlite"))?)
     }
 
+    /// Keys of labels without any memory of the directory: what was remembered is gone, and must
+    /// not be started anew in silence.
+    fn check_not_lost(&self) -> anyhow::Result<()> {
+        let has_keys = std::fs::read_dir(&self.keys_dir).is_ok_and(|mut dir| dir.next().is_some());
+        if has_keys && !self.state_dir.join("state.sqlite").exists() {
+            return Err(StateLost(self.state_dir.clone()).into());
+        }
+        Ok(())
+    }
+
     pub(crate) fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
     pub(crate) fn transport(&self, url: &str) -> anyhow::Result<HttpTransport> {
-        Ok(HttpTransport::new(url, self.token.as_deref())?)
+        let token = self.token.as_deref();
+        Ok(match &self.proxy {
+            None => HttpTransport::new(url, token)?,
+            Some(proxy) => HttpTransport::proxied(url, token, proxy)?,
+        })
     }
 
     pub(crate) fn keys(&self, directory: &Directory) -> anyhow::Result<KeyRing> {
@@ -85,6 +101,7 @@ impl Session {
     }
 
     pub(crate) async fn client(&self, report: &Report) -> anyhow::Result<Client<HttpTransport>> {
+        self.check_not_lost()?;
         let store = self.store()?;
         let directory = self.directory(&store, report).await?;
         let transport = self.transport(&directory.url)?;

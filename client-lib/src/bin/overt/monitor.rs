@@ -1,0 +1,256 @@
+//! `overt monitor`.
+
+use std::fmt::Write as _;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use overt_client::SystemClock;
+use overt_client::client::Finality;
+use overt_client::failure::Kept;
+use overt_client::store::{Alarm, StoredAlarm};
+use overt_client::{Client, ClientError, Clock, Event, HttpTransport, Monitoring, Pace, State};
+use serde_json::{Value, json};
+
+use crate::alarms::{deliver, open, state_of};
+use crate::args::MonitorArgs;
+use crate::labels::name;
+use crate::report::{Report, state_code};
+use crate::session::Session;
+
+pub(crate) async fn run(
+    args: &MonitorArgs,
+    session: &Session,
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
+    let client = session.client(report).await?;
+    if !args.watch {
+        let done = client.monitor().await;
+        let state = tell(&client, &done, args, report).await?;
+        return Ok(ExitCode::from(state_code(state)));
+    }
+    let window = client.directory().config.reasonable_monitoring_window;
+    let mut pace = Pace::of_window(Duration::from_millis(window));
+    if let Some(every) = args.every {
+        pace.every = every;
+        pace.retry = pace.retry.min(every);
+    }
+    let mut stop = pin!(stopped());
+    let mut passes = pin!(client.watch(pace));
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(ExitCode::SUCCESS),
+            done = passes.next() => {
+                let Some(done) = done else { return Ok(ExitCode::SUCCESS) };
+                tell(&client, &done, args, report).await?;
+            }
+        }
+    }
+}
+
+/// An interrupt, or the service manager's request to stop.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+/// Reports a pass, and raises what is new in it. Returns the gravest state that nobody accepted.
+async fn tell(
+    client: &Client<HttpTransport>,
+    done: &Monitoring,
+    args: &MonitorArgs,
+    report: &Report,
+) -> anyhow::Result<State> {
+    let url = &client.directory().url;
+    let now = SystemClock.now();
+    let mut raised = Vec::new();
+    for event in &done.events {
+        raised.extend(alarm(event, now));
+    }
+    raised.extend(unreachable_for_long(client, done, now)?);
+    for alarm in raised {
+        if let Some(id) = client.store().raise(url, &alarm)? {
+            let stored = StoredAlarm {
+                id,
+                alarm,
+                accepted_at: None,
+            };
+            deliver(url, &stored, args, report).await;
+        }
+    }
+    let alarms = open(client.store(), url)?;
+    let worst = alarms
+        .iter()
+        .map(|stored| state_of(&stored.alarm.code))
+        .max();
+    let state = done.state().max(worst.unwrap_or(State::Verified));
+    let size = done.tree.as_ref().map(|tree| tree.tree_size());
+    let events: Vec<Value> = done.events.iter().map(to_json).collect();
+    let json = json!({
+        "result": state.name(),
+        "directory": url,
+        "tree_size": size,
+        "events": events,
+        "open_alarms": alarms.iter().map(|stored| stored.id).collect::<Vec<_>>(),
+    });
+    let mut text = String::new();
+    for event in &done.events {
+        let _ = writeln!(text, "{}", describe(event));
+    }
+    if let Some(size) = size {
+        let _ = writeln!(
+            text,
+            "the log has {size} entries and only grew since it was last seen here"
+        );
+    }
+    for stored in &alarms {
+        let about = name(&stored.alarm.label);
+        let _ = writeln!(
+            text,
+            "OPEN ALARM {} ({}) {about}",
+            stored.id, stored.alarm.code
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{}: {}",
+        state.name().to_uppercase(),
+        state.explanation()
+    );
+    report.result(&json, &text);
+    Ok(state)
+}
+
+/// The alarm that an event is, if it is one. What is only a network fault is none.
+fn alarm(event: &Event, now: u64) -> Option<Alarm> {
+    let state = event.state();
+    let (detail, check, evidence) = match event {
+        Event::Foreign {
+            versions, evidence, ..
+        } => {
+            let error = overt_client::error::Reason::Foreign(versions.clone());
+            (error.to_string(), "foreign-version", Some(evidence))
+        }
+        Event::Failed { error, .. } if state > State::NotCheckable => {
+            let kept = match error {
+                ClientError::NotVerified { kept, .. } => Some(kept),
+                _ => None,
+            };
+            (error.to_string(), error.check().unwrap_or("state"), kept)
+        }
+        _ => return None,
+    };
+    Some(Alarm {
+        code: format!("{}/{check}", state.name()),
+        label: event.label().to_vec(),
+        detail,
+        evidence: evidence.and_then(|kept| match kept {
+            Kept::At(path) => Some(path.display().to_string()),
+            _ => None,
+        }),
+        raised_at: now,
+    })
+}
+
+/// Silence for longer than a head may be old: then nothing that is remembered is fresh.
+fn unreachable_for_long(
+    client: &Client<HttpTransport>,
+    done: &Monitoring,
+    now: u64,
+) -> anyhow::Result<Option<Alarm>> {
+    let limit = client.directory().config.max_behind;
+    let last = client.store().monitored_at(&client.directory().url)?;
+    let silent = last.is_some_and(|last| now.saturating_sub(last) > limit);
+    Ok(
+        (silent && done.state() == State::NotCheckable).then(|| Alarm {
+            code: format!("{}/unreachable", State::Overdue.name()),
+            label: Vec::new(),
+            detail: format!(
+                "nothing could be checked since {} (milliseconds since 1970), which is longer than \
+             the directory lets its head grow old",
+                last.unwrap_or_default()
+            ),
+            evidence: None,
+            raised_at: now,
+        }),
+    )
+}
+
+fn describe(event: &Event) -> String {
+    let label = name(event.label());
+    match event {
+        Event::Missed { gap } => format!(
+            "monitoring last went through {} ago, which is longer than it should be; what was \
+             missed was made up for now",
+            hours(*gap)
+        ),
+        Event::Owned { version: None, .. } => format!("{label}: yours, and has no version"),
+        Event::Owned {
+            version: Some(version),
+            ..
+        } => format!("{label}: yours, version {version}, proved at every distinguished entry"),
+        Event::Foreign { versions, .. } => {
+            let numbers: Vec<_> = versions.iter().map(|(v, _)| v.to_string()).collect();
+            let numbers = numbers.join(", ");
+            format!("{label}: YOUR LABEL HAS VERSIONS THAT THIS DEVICE DID NOT MAKE: {numbers}")
+        }
+        Event::Contact { remaining: 0, .. } => {
+            format!("{label}: what you looked up is in the log for good")
+        }
+        Event::Contact { remaining, .. } => format!(
+            "{label}: what you looked up is in the log still; {remaining} to be monitored further"
+        ),
+        Event::Credential {
+            version, finality, ..
+        } => match finality {
+            Finality::Final => format!("{label}: the credential for version {version} is final"),
+            _ => format!("{label}: the credential for version {version} waits for its proof"),
+        },
+        Event::Failed { error, .. } if label.is_empty() => error.to_string(),
+        Event::Failed { error, .. } => format!("{label}: {error}"),
+    }
+}
+
+fn hours(milliseconds: u64) -> String {
+    match milliseconds / 1000 {
+        seconds @ 0..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+fn to_json(event: &Event) -> Value {
+    let kind = match event {
+        Event::Missed { .. } => "missed",
+        Event::Owned { .. } => "owned",
+        Event::Foreign { .. } => "foreign",
+        Event::Contact { .. } => "contact",
+        Event::Credential { .. } => "credential",
+        Event::Failed { .. } => "failed",
+    };
+    let mut out = json!({
+        "event": kind,
+        "state": event.state().name(),
+        "label": name(event.label()),
+        "message": describe(event),
+    });
+    match event {
+        Event::Owned { version, .. } => out["version"] = json!(version),
+        Event::Foreign { versions, .. } => {
+            out["versions"] = json!(versions.iter().map(|(v, _)| v).collect::<Vec<_>>());
+        }
+        Event::Contact { remaining, .. } => out["remaining"] = json!(remaining),
+        Event::Credential { version, .. } => out["version"] = json!(version),
+        Event::Failed { error, .. } => out["check"] = json!(error.check()),
+        Event::Missed { gap } => out["gap_ms"] = json!(gap),
+    }
+    out
+}

@@ -1,0 +1,295 @@
+//! Two people keep watch, and the directory slips in a key.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use base64::Engine;
+use overt_tests::{Server, User, binary};
+use serde_json::Value;
+
+const TOKEN: &str = "a token for these tests";
+
+/// A person with a state of their own.
+struct Person {
+    home: tempfile::TempDir,
+    url: String,
+}
+
+impl Person {
+    fn new(url: &str) -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            url: url.to_owned(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("overt").unwrap());
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("OVERT_TOKEN", TOKEN)
+            .args(["--json", "--quiet", "--directory", &self.url]);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, Value) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command().args(arguments).output().unwrap();
+        let json = serde_json::from_slice(&stdout).unwrap_or_else(|_| {
+            let error = String::from_utf8_lossy(&stderr);
+            panic!("{arguments:?}: {status}: {error}")
+        });
+        (status.code().unwrap(), json)
+    }
+
+    fn verified(&self, arguments: &[&str]) -> Value {
+        let (code, json) = self.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {json}");
+        json
+    }
+}
+
+/// Ends with the test.
+struct Watch(Child);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn watch(person: &Person, webhook: &str) -> Watch {
+    let child = person
+        .command()
+        .args(["monitor", "--watch", "--every", "1s", "--webhook", webhook])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Watch(child)
+}
+
+/// Takes what is posted to it.
+fn webhook() -> (String, Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let line = line.trim().to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+            reader.get_mut().write_all(answer).unwrap();
+            if send.send(serde_json::from_slice(&body).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, receive)
+}
+
+/// Replays the evidence in an alarm, with no network.
+fn replay(alarm: &Value, folder: &Path) -> Output {
+    for (name, text) in alarm["evidence_files"].as_object().unwrap() {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(text.as_str().unwrap())
+            .unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+    let file = |name: &str| folder.join(name).display().to_string();
+    Command::new(binary("overt").unwrap())
+        .args(["--json", "exchange", "verify"])
+        .args(["--op", report["operation"].as_str().unwrap()])
+        .args(["--config", &file("configuration.bin")])
+        .args(["--request", &file("request.bin")])
+        .args(["--response", &file("response.bin")])
+        .args(["--state", &file("state.bin")])
+        .args(["--now", &report["now_ms"].to_string()])
+        .output()
+        .unwrap()
+}
+
+fn start(folder: &Path) -> Server {
+    let arguments = ["--access", "token", "--batch-interval", "10ms"];
+    let environment = [
+        ("OVERT_SERVER_TOKEN", TOKEN),
+        ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "2s"),
+        ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.2"),
+    ];
+    Server::start(folder, &arguments, &environment).unwrap()
+}
+
+#[tokio::test]
+async fn a_slipped_in_key_reaches_its_owner_with_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+    assert_eq!(bob.verified(&["lookup", "alice"])["version"], 0);
+
+    let (hook, alarms) = webhook();
+    let (bobs_hook, bobs_alarms) = webhook();
+    let _watching = (watch(&alice, &hook), watch(&bob, &bobs_hook));
+    let quiet = alarms.recv_timeout(Duration::from_secs(3));
+    assert!(quiet.is_err(), "an alarm without a reason: {quiet:?}");
+
+    // The operator has the token and needs nobody's key.
+    let mut operator = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    operator.own(&server.url, "alice").await.unwrap();
+    operator
+        .update(&server.url, "alice", b"the operator's key")
+        .await
+        .unwrap();
+
+    let alarm = alarms.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(alarm["code"], "own-key-changed/foreign-version");
+    assert_eq!(alarm["label"], "alice");
+    let evidence = tempfile::tempdir().unwrap();
+    let replayed = replay(&alarm, evidence.path());
+    assert!(replayed.status.success(), "{replayed:?}");
+    // One changed byte and it is evidence of nothing.
+    let response = evidence.path().join("response.bin");
+    let mut bytes = std::fs::read(&response).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let mut forged = alarm.clone();
+    forged["evidence_files"]["response.bin"] = base64::engine::general_purpose::STANDARD
+        .encode(&bytes)
+        .into();
+    assert_eq!(replay(&forged, evidence.path()).status.code(), Some(5));
+
+    // The alarm stays until its owner accepts it.
+    let (code, report) = alice.run(&["monitor"]);
+    assert_eq!(
+        (code, report["result"].as_str()),
+        (8, Some("own-key-changed"))
+    );
+    let id = alarm["id"].to_string();
+    let listed = alice.verified(&["alarms", "list"]);
+    assert_eq!(listed[0]["id"], alarm["id"]);
+    alice.verified(&["alarms", "accept", &id]);
+    alice.verified(&["monitor"]);
+    assert!(alarms.try_recv().is_err(), "one alarm is raised once");
+    assert!(bobs_alarms.try_recv().is_err(), "nothing is wrong for bob");
+    assert_eq!(bob.verified(&["lookup", "alice"])["seen_before"], 0);
+}
+
+#[tokio::test]
+async fn friends_compare_roots_and_send_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+
+    let roots = bob.path("roots");
+    let shown = alice.verified(&["gossip", "show"]);
+    std::fs::write(&roots, shown["text"].as_str().unwrap()).unwrap();
+    bob.verified(&["gossip", "compare", roots.to_str().unwrap()]);
+    let mut forged = shown["text"].as_str().unwrap().to_owned();
+    let last = forged.pop().unwrap();
+    forged.push(if last == '0' { '1' } else { '0' });
+    std::fs::write(&roots, forged).unwrap();
+    assert_eq!(
+        bob.run(&["gossip", "compare", roots.to_str().unwrap()]).0,
+        5
+    );
+
+    // Bob checks what Alice sends, and asks nobody.
+    let file = bob.path("credential");
+    let file = file.to_str().unwrap();
+    let made = alice.verified(&["credential", "make", "alice"]);
+    std::fs::write(file, made["text"].as_str().unwrap()).unwrap();
+    bob.verified(&["monitor"]);
+    server.stop().unwrap();
+    let checked = bob.verified(&["credential", "check", file]);
+    assert_eq!(
+        (&checked["label"], &checked["version"]),
+        (&"alice".into(), &0.into())
+    );
+    assert_eq!(checked["code"], {
+        let server = Server::start_at(
+            server_address(&alice.url),
+            folder.path(),
+            &["--access", "token"],
+            &[
+                ("OVERT_SERVER_TOKEN", TOKEN),
+                ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "2s"),
+                ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.2"),
+            ],
+        )
+        .unwrap();
+        let found = bob.verified(&["lookup", "alice"]);
+        let finished = bob.verified(&["monitor"]);
+        assert_eq!(finished["result"], "verified");
+        drop(server);
+        found["code"].clone()
+    });
+    // What is only the network is no alarm.
+    let (code, report) = bob.run(&["monitor"]);
+    assert_eq!(
+        (code, report["result"].as_str()),
+        (4, Some("not-checkable"))
+    );
+    assert_eq!(bob.verified(&["alarms", "list"]), Value::Array(Vec::new()));
+}
+
+fn server_address(url: &str) -> &str {
+    url.strip_prefix("http://").unwrap()
+}
+
+#[tokio::test]
+async fn lost_memory_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--batch-interval", "10ms"];
+    let server = Server::start(folder.path(), &arguments, &[]).unwrap();
+    let alice = Person::new(&server.url);
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+    alice.verified(&["monitor"]);
+    let state = alice.path(".local/state/overt/state.sqlite");
+    std::fs::rename(&state, alice.path("away")).unwrap();
+    let (code, report) = alice.run(&["monitor"]);
+    assert_eq!((code, report["result"].as_str()), (11, Some("state-lost")));
+    std::fs::write(
+        &state,
+        b"not a database at all, but long enough to be looked at",
+    )
+    .unwrap();
+    assert_eq!(alice.run(&["monitor"]).0, 11);
+    std::fs::rename(alice.path("away"), &state).unwrap();
+    alice.verified(&["monitor"]);
+}
