@@ -56,9 +56,6 @@ impl Verifier {
         let mut verified: Option<UpdateVerified> = None;
         while verified.is_none() || !r.is_empty() {
             let response = UpdateResponse::decode(&mut r, &self.config)?;
-            if response.values.is_empty() && request.values.is_empty() {
-                return Err(VerifyError::UpdateResponses);
-            }
             let (state, owner) = match &verified {
                 None => (state, owner),
                 Some(before) => (Some(&before.state), &before.owner),

@@ -1,0 +1,281 @@
+//! Checks at the very value where they begin to fail: what mutation testing asked for.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use overt_protocol::codec::Encode;
+use overt_protocol::distinguished::Recent;
+use overt_protocol::error::VerifyError;
+use overt_protocol::provider;
+use overt_protocol::suite::CipherSuite;
+use overt_protocol::user::{OwnerState, TreeState, TreeView, Verifier};
+use overt_protocol::wire::*;
+use support::{MemoryLog, NewVersion};
+
+const RMW: u64 = 30;
+
+/// Entries ten milliseconds apart from 1000 on, each with a version of alice and one of bob.
+fn log(size: u64) -> MemoryLog {
+    let mut log = MemoryLog::new(CipherSuite::Kt128Sha256Ed25519, [1; 32], [2; 32], RMW, None);
+    for n in 0..size {
+        let version = |label: &str| NewVersion {
+            label: label.into(),
+            value: format!("{label} {n}").into_bytes(),
+            opening: [n as u8; 16],
+        };
+        log.push(1_000 + 10 * n, vec![version("alice"), version("bob")]);
+    }
+    log
+}
+
+fn now(log: &MemoryLog) -> u64 {
+    log.entries.last().unwrap().timestamp
+}
+
+fn check(result: Result<impl Sized, VerifyError>) -> &'static str {
+    result.err().map_or("accepted", |error| error.check())
+}
+
+fn walk(log: &MemoryLog, size: u64, stop: Option<u64>, recent: Recent) -> (TreeState, Vec<u64>) {
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let request = DistinguishedRequest { last: None, stop };
+    let response = provider::distinguished(&log.at(size), &request, recent).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    let done = user
+        .distinguished(None, &request, recent, &bytes, now(log))
+        .unwrap();
+    let positions = done.recent.iter().map(TreeView::position).collect();
+    (done.state, positions)
+}
+
+#[test]
+fn walks_end_where_they_should() {
+    let log = log(20);
+    let (state, all) = walk(&log, 20, None, Recent::Count(10));
+    assert_eq!(
+        state.view.rightmost_distinguished(&log.config),
+        all.last().copied()
+    );
+    let stop = all[all.len() - 3];
+    let (_, after) = walk(&log, 20, Some(stop), Recent::Count(10));
+    assert_eq!(
+        after,
+        all[all.len() - 2..],
+        "the stopping position is not enumerated"
+    );
+    // "Less than some threshold".
+    let age = |position: u64| now(&log) - log.entries[position as usize].timestamp;
+    let (_, young) = walk(&log, 20, None, Recent::Age(age(stop)));
+    assert_eq!(young, all[all.len() - 2..]);
+    let (_, young) = walk(&log, 20, None, Recent::Age(age(stop) + 1));
+    assert_eq!(young, all[all.len() - 3..]);
+}
+
+#[test]
+fn a_map_must_lie_in_the_log() {
+    let log = log(12);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (state, _) = walk(&log, 12, None, Recent::Count(0));
+    let request = ContactMonitorRequest {
+        last: Some(12),
+        label: b"alice".to_vec(),
+        entries: vec![MonitorMapEntry {
+            position: 12,
+            version: 0,
+        }],
+    };
+    let response = MonitorResponse {
+        full_tree_head: FullTreeHead::Same,
+        proof: CombinedTreeProof::default(),
+    };
+    let bytes = response.to_bytes().unwrap();
+    let none = Default::default();
+    let result = user.contact_monitor(Some(&state), &none, &none, &request, &bytes, now(&log));
+    assert_eq!(check(result), "request");
+}
+
+/// A user who knows the log's right end and asks about its left.
+#[test]
+fn timestamps_are_ordered_on_both_sides() {
+    let log = log(12);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let request = SearchRequest {
+        last: None,
+        label: b"alice".to_vec(),
+        version: Some(1),
+    };
+    let honest = provider::search(&log.published(), &request).unwrap();
+    let verify = |response: &SearchResponse| {
+        check(user.search(None, &request, &response.to_bytes().unwrap(), now(&log)))
+    };
+    assert_eq!(verify(&honest), "accepted");
+    // The first three timestamps are those of the frontier; later ones lie to the left of some.
+    let frontier = overt_protocol::implicit_tree::frontier(12).count();
+    let mut late = honest.clone();
+    late.search.timestamps[frontier] = now(&log) - 1;
+    assert_eq!(verify(&late), "timestamps-monotonic");
+    let mut early = honest;
+    early.search.timestamps[1] = 999;
+    assert_eq!(verify(&early), "timestamps-monotonic");
+}
+
+fn owner_init(log: &MemoryLog, label: &str, size: u64) -> (OwnerInitRequest, OwnerInitResponse) {
+    let (_, distinguished) = walk(log, size, None, Recent::Count(10));
+    let request = OwnerInitRequest {
+        last: None,
+        label: label.into(),
+        start: *distinguished.last().unwrap(),
+    };
+    let response = provider::owner_init(&log.at(size), &request).unwrap();
+    (request, response)
+}
+
+#[test]
+fn owner_initialization_is_checked_at_its_edges() {
+    let log = log(15);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (request, honest) = owner_init(&log, "alice", 15);
+    let verify = |response: &OwnerInitResponse| {
+        check(user.owner_init(None, &request, &response.to_bytes().unwrap(), now(&log)))
+    };
+    assert_eq!(verify(&honest), "accepted");
+    let newest = honest.greatest_versions[0];
+    let versions = overt_protocol::monitor::owner_init_versions(&honest.greatest_versions);
+    let above = versions.iter().position(|v| *v > newest).unwrap();
+    let mut surplus = honest.clone();
+    surplus.binary_ladder[above].commitment = Some([0; 32]);
+    assert_eq!(verify(&surplus), "commitment-surplus");
+
+    // One more than there are entries to inspect; and not descending.
+    let mut ascending = honest.clone();
+    ascending.greatest_versions.swap(1, 2);
+    assert_eq!(verify(&ascending), "greatest-versions");
+    let mut many = honest.clone();
+    many.greatest_versions
+        .push(*many.greatest_versions.last().unwrap());
+    assert_eq!(verify(&many), "greatest-versions");
+}
+
+fn owned(log: &MemoryLog, label: &str, size: u64) -> (TreeState, OwnerState) {
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (request, response) = owner_init(log, label, size);
+    let bytes = response.to_bytes().unwrap();
+    let done = user.owner_init(None, &request, &bytes, now(log)).unwrap();
+    (done.state, done.owner)
+}
+
+#[test]
+fn updates_are_checked_at_their_edges() {
+    let log = log(12);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (state, owner) = owned(&log, "alice", 8);
+    let request = UpdateRequest {
+        last: Some(8),
+        label: b"alice".to_vec(),
+        greatest_version: owner.progress.greatest_version(),
+        values: Vec::new(),
+    };
+    let honest = provider::update(&log.published(), &request, None).unwrap();
+    let verify = |responses: &[UpdateResponse]| {
+        let bytes: Vec<u8> = responses
+            .iter()
+            .flat_map(|r| r.to_bytes().unwrap())
+            .collect();
+        check(user.update(Some(&state), &owner, &request, &bytes, now(&log)))
+    };
+    assert_eq!(verify(&honest), "accepted");
+    let mut surplus = honest.clone();
+    let steps = surplus.iter_mut().flat_map(|r| &mut r.binary_ladder);
+    steps.last().unwrap().commitment = Some([0; 32]);
+    assert_eq!(verify(&surplus), "commitment-surplus");
+    let mut nothing = honest.clone();
+    nothing[0].values.clear();
+    nothing[0].info.clear();
+    assert_eq!(verify(&nothing), "update-info");
+    let mut foreign = honest.clone();
+    foreign[0].values.clear();
+    assert_eq!(verify(&foreign), "update-info");
+    // Where the version before was created, and past the end.
+    let mut same = honest.clone();
+    same[0].position = owner.progress.last_update();
+    assert_eq!(verify(&same), "update-position");
+    let mut beyond = honest;
+    beyond[0].position = 12;
+    assert_eq!(verify(&beyond), "update-position");
+    assert_eq!(verify(&[]), "encoding");
+}
+
+#[test]
+fn credentials_need_an_auditor_within_the_log() {
+    use overt_protocol::suite::{SigningKey, VrfSecretKey};
+    let suite = CipherSuite::Kt128Sha256Ed25519;
+    let auditor = SigningKey::from_bytes(suite, &[3; 32]).unwrap();
+    let plain = log(1);
+    let mut config = plain.config.clone();
+    config.mode = DeploymentMode::ThirdPartyAuditing {
+        max_auditor_lag: 1_000_000,
+        auditor_start_pos: 0,
+        auditor_public_key: auditor.public_key(),
+    };
+    let vrf = VrfSecretKey::from_bytes(suite, &[2; 32]).unwrap();
+    let mut log = MemoryLog::with_config(config, plain.signing, vrf);
+    for n in 0..12u8 {
+        let alice = NewVersion {
+            label: b"alice".to_vec(),
+            value: vec![n],
+            opening: [n; 16],
+        };
+        log.push(1_000 + 10 * u64::from(n), vec![alice]);
+    }
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let head = |size: u64| {
+        let timestamp = log.entries[size as usize - 1].timestamp;
+        let tbs = AuditorTreeHeadTbs {
+            config: &log.config,
+            timestamp,
+            tree_size: size,
+            root: log.log_roots[size as usize - 1],
+        };
+        AuditorTreeHead {
+            timestamp,
+            tree_size: size,
+            signature: auditor.sign(&tbs.to_bytes().unwrap()),
+        }
+    };
+    let request = DistinguishedRequest {
+        last: None,
+        stop: None,
+    };
+    let mut at = log.at(10);
+    at.auditor = Some(head(9));
+    let response = provider::distinguished(&at, &request, Recent::Count(10)).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    let recent = user
+        .distinguished(None, &request, Recent::Count(10), &bytes, now(&log))
+        .unwrap()
+        .recent;
+    let base = recent.last().unwrap();
+    let request = SearchRequest {
+        last: Some(base.size),
+        label: b"alice".to_vec(),
+        version: None,
+    };
+    let mut at = log.at(12);
+    at.auditor = Some(head(12));
+    let mut response = provider::search(&at, &request).unwrap();
+    let make = |response: &SearchResponse| {
+        let bytes = response.to_bytes().unwrap();
+        check(user.make_credential(base, &request, &bytes, now(&log)))
+    };
+    assert_eq!(make(&response), "accepted");
+    for size in [0, 13] {
+        if let FullTreeHead::Updated {
+            auditor_tree_head: Some(auditor),
+            ..
+        } = &mut response.full_tree_head
+        {
+            auditor.tree_size = size;
+        }
+        assert_eq!(make(&response), "auditor-tree-size");
+    }
+}
