@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod auditor;
 pub mod codec;
 pub mod combined;
 pub mod descriptor;

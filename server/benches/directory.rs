@@ -298,7 +298,12 @@ impl Log {
         let records = self.shared.records().expect("store");
         let appended = append(&records, &tip, tip.timestamp + INTERVAL, &leaves).expect("new keys");
         let batch = Batch {
-            entries: vec![(tip.size, appended.entry, appended.tip.prefix_root)],
+            entries: vec![(
+                tip.size,
+                appended.entry,
+                appended.tip.prefix_root,
+                appended.tip.next_leaf,
+            )],
             paths: appended.paths,
             subtrees: appended.subtrees,
             versions,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use overt_protocol::suite::CipherSuite;
+use overt_protocol::wire::DeploymentMode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,6 +19,16 @@ pub enum AccessPolicy {
     Open,
     /// Whoever has the operator's token may write any label.
     Token,
+}
+
+/// The draft's deployment modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Users who looked up a label monitor it.
+    ContactMonitoring,
+    /// A third party replays the log and signs its heads.
+    ThirdPartyAuditing,
 }
 
 /// How logs are written.
@@ -42,6 +53,16 @@ pub struct Settings {
     pub origin: String,
     /// `KT_128_SHA256_Ed25519` or `KT_128_SHA256_P256`. Fixed when the log is created.
     pub cipher_suite: String,
+    /// How the log is deployed. Fixed when the log is created.
+    pub mode: Mode,
+    /// The auditor's public key, in hexadecimal, as `overt-auditor key` prints it. Fixed when the
+    /// log is created.
+    pub auditor_public_key: Option<String>,
+    /// How far the auditor may lag behind. Fixed when the log is created.
+    #[serde(with = "humantime_serde")]
+    pub max_auditor_lag: Duration,
+    /// The first log entry that the auditor processes. Fixed when the log is created.
+    pub auditor_start_pos: u64,
     /// How far ahead of a user's clock a head may be. Fixed when the log is created.
     #[serde(with = "humantime_serde")]
     pub max_ahead: Duration,
@@ -105,6 +126,10 @@ impl Default for Settings {
             data_dir: default_data_dir(),
             origin: "localhost/overt".to_owned(),
             cipher_suite: CipherSuite::Kt128Sha256Ed25519.name().to_owned(),
+            mode: Mode::ContactMonitoring,
+            auditor_public_key: None,
+            max_auditor_lag: hours(1),
+            auditor_start_pos: 0,
             max_ahead: hours(24),
             max_behind: hours(24),
             reasonable_monitoring_window: hours(24),
@@ -226,6 +251,26 @@ impl Settings {
                  must be shorter than max_behind",
             );
         }
+        if (self.mode == Mode::ThirdPartyAuditing) != self.auditor_public_key.is_some() {
+            return invalid(
+                "auditor_public_key",
+                "goes with mode = \"third-party-auditing\", which needs it",
+            );
+        }
+        if let Some(key) = &self.auditor_public_key
+            && hex::decode(key).is_err()
+        {
+            return invalid(
+                "auditor_public_key",
+                "expected hexadecimal, as overt-auditor key prints it",
+            );
+        }
+        if self.mode == Mode::ThirdPartyAuditing && self.leaves_per_entry > 255 {
+            return invalid(
+                "leaves_per_entry",
+                "at most 255 where an auditor follows: its proofs have no room for more",
+            );
+        }
         if self.access == AccessPolicy::Token && self.token.as_ref().is_none_or(|t| t.len() < 16) {
             return invalid(
                 "token",
@@ -255,6 +300,22 @@ impl Settings {
     pub fn heartbeat(&self) -> Duration {
         self.reasonable_monitoring_window
             .mul_f64(self.heartbeat_fraction)
+    }
+
+    /// The deployment mode with its parameters.
+    pub fn deployment(&self) -> DeploymentMode {
+        let key = self.auditor_public_key.as_deref();
+        match (self.mode, key.map(hex::decode)) {
+            (Mode::ThirdPartyAuditing, Some(Ok(auditor_public_key))) => {
+                DeploymentMode::ThirdPartyAuditing {
+                    max_auditor_lag: u64::try_from(self.max_auditor_lag.as_millis())
+                        .unwrap_or(u64::MAX),
+                    auditor_start_pos: self.auditor_start_pos,
+                    auditor_public_key,
+                }
+            }
+            _ => DeploymentMode::ContactMonitoring,
+        }
     }
 
     /// The cipher suite.

@@ -9,7 +9,8 @@ use overt_protocol::prefix_tree::{LeafId, LeafPath, LeafPaths, Node};
 use overt_protocol::provider::{Directory, Refusal, StoredVersion};
 use overt_protocol::suite::VrfSecretKey;
 use overt_protocol::wire::{
-    AuditorTreeHead, Configuration, HashValue, LogEntry, Opening, TreeHead, UpdateValue, VrfInput,
+    AuditorTreeHead, Configuration, DeploymentMode, HashValue, LogEntry, Opening, PrefixLeaf,
+    TreeHead, UpdateValue, VrfInput,
 };
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -29,6 +30,7 @@ pub struct Shared<S> {
     paths: Cache<LeafId, Arc<LeafPath>, PathWeight>,
     proofs: Cache<VrfCacheKey, Arc<(HashValue, Vec<u8>)>, ProofWeight>,
     published: ArcSwapOption<TreeHead>,
+    auditor: ArcSwapOption<AuditorTreeHead>,
 }
 
 type VrfCacheKey = (Arc<[u8]>, u32);
@@ -63,6 +65,7 @@ impl<S: Store> Shared<S> {
             paths: Cache::with_weighter(items(800), half, PathWeight),
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             published: ArcSwapOption::empty(),
+            auditor: ArcSwapOption::empty(),
         }
     }
 
@@ -80,7 +83,55 @@ impl<S: Store> Shared<S> {
     pub fn snapshot(&self) -> Result<Snapshot<'_, S>, DirectoryError> {
         let head = self.published();
         let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
+        let auditor = match self.config.mode {
+            DeploymentMode::ThirdPartyAuditing { .. } => Some(self.fresh_auditor_head()?),
+            _ => None,
+        };
+        self.at_head(head, auditor)
+    }
+
+    /// The directory for its auditor, who sees entries before it has signed them.
+    pub fn unaudited(&self) -> Result<Snapshot<'_, S>, DirectoryError> {
+        let head = self.published();
+        let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
         self.at_head(head, None)
+    }
+
+    /// The auditor's last head; none before the first.
+    pub fn auditor_head(&self) -> Option<Arc<AuditorTreeHead>> {
+        self.auditor.load_full()
+    }
+
+    /// Serves the auditor's head from now on, which must have been checked and stored.
+    pub fn publish_auditor_head(&self, head: AuditorTreeHead) {
+        self.auditor.store(Some(Arc::new(head)));
+    }
+
+    /// The auditor's head, unless users would refuse it.
+    fn fresh_auditor_head(&self) -> Result<AuditorTreeHead, DirectoryError> {
+        let DeploymentMode::ThirdPartyAuditing {
+            max_auditor_lag, ..
+        } = self.config.mode
+        else {
+            return Err(DirectoryError::NotAudited);
+        };
+        let auditor = self.auditor_head().ok_or(DirectoryError::NotAudited)?;
+        let rightmost = self.rightmost_timestamp()?;
+        if rightmost.saturating_sub(auditor.timestamp) > max_auditor_lag {
+            return Err(DirectoryError::NotAudited);
+        }
+        Ok((*auditor).clone())
+    }
+
+    fn rightmost_timestamp(&self) -> Result<u64, DirectoryError> {
+        let head = self.published();
+        let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
+        let position = head.tree_size.saturating_sub(1);
+        let entry = self.store.reader()?.log_entry(position)?;
+        Ok(entry
+            .ok_or_else(|| missing("log entry", position))?
+            .0
+            .timestamp)
     }
 
     /// The directory at an earlier head.
@@ -213,6 +264,13 @@ impl<'s, S: Store> Directory for Snapshot<'s, S> {
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, DirectoryError> {
         let entry = self.reader().log_entry(position)?;
         Ok(entry.ok_or_else(|| missing("log entry", position))?.1)
+    }
+
+    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, DirectoryError> {
+        self.reader()
+            .added_leaves(position)?
+            .map(|id| Ok(self.records.leaf_path(id)?.leaf))
+            .collect()
     }
 
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, DirectoryError> {

@@ -14,6 +14,9 @@ pub enum DirectoryError {
     /// The request is refused.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// Third-Party Auditing: no head of the auditor that users would accept is here.
+    #[error("the auditor has not signed recently enough; no answer would verify")]
+    NotAudited,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -146,7 +146,12 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
         let timestamp = entry["timestamp"].as_u64().context("`timestamp`")?;
         let appended = append(&shared.records()?, &tip, timestamp, &leaves)?;
         let batch = Batch {
-            entries: vec![(position, appended.entry, appended.tip.prefix_root)],
+            entries: vec![(
+                position,
+                appended.entry,
+                appended.tip.prefix_root,
+                appended.tip.next_leaf,
+            )],
             paths: appended.paths,
             subtrees: appended.subtrees,
             versions,

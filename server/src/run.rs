@@ -9,10 +9,11 @@ use anyhow::Context;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use overt_protocol::codec::Decode;
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::suite::{SigningKey, VrfSecretKey};
 use overt_protocol::user::Verifier;
-use overt_protocol::wire::{Configuration, DeploymentMode};
+use overt_protocol::wire::{AuditorTreeHead, Configuration};
 use zeroize::Zeroizing;
 
 use crate::access::{Access, Open, Token};
@@ -51,6 +52,10 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         vrf,
         settings.cache_mib << 20,
     ));
+    if let Some(head) = shared.store.auditor_head()? {
+        let head = AuditorTreeHead::from_bytes(&head, &());
+        shared.publish_auditor_head(head.context("the stored auditor's head is damaged")?);
+    }
     let pace = Pace {
         interval: settings.batch_interval,
         max_updates: settings.batch_size,
@@ -137,7 +142,7 @@ pub fn configuration(
     let vrf = VrfSecretKey::from_bytes(suite, &vrf).context("VRF key")?;
     let config = Configuration {
         ciphersuite: suite,
-        mode: DeploymentMode::ContactMonitoring,
+        mode: settings.deployment(),
         signature_public_key: signing.public_key(),
         vrf_public_key: vrf.public_key(),
         max_ahead: milliseconds(settings.max_ahead),

@@ -453,9 +453,10 @@ impl<S: Store> Sequencer<S> {
                 first: before.next_leaf,
             };
             let appended = append(&pending, &batch.tip, timestamp, &leaves)?;
+            let (entry, tip) = (appended.entry, &appended.tip);
             batch
                 .entries
-                .push((position, appended.entry, appended.tip.prefix_root));
+                .push((position, entry, tip.prefix_root, tip.next_leaf));
             batch.paths.extend(appended.paths);
             batch.subtrees.extend(appended.subtrees);
             batch.tip = appended.tip;

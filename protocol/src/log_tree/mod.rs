@@ -1,9 +1,11 @@
 //! The log tree (sections "Log Tree" of "Tree Construction", "Cryptographic Computations" and
 //! "Tree Proofs").
 
+mod append;
 mod batch_proof;
 mod subtree;
 
+pub use append::append_leaf;
 pub use batch_proof::{BatchProof, BatchProofError, Evaluated, root_of_full_subtrees};
 pub use subtree::{Subtree, full_subtrees};
 

@@ -28,6 +28,9 @@ pub enum PrefixProofError {
     /// There are too few or too many elements.
     #[error("the prefix proof has too {0} elements")]
     Elements(&'static str),
+    /// A leaf that is to be added is in the tree already.
+    #[error("a leaf that is to be added is shown to be in the prefix tree already")]
+    AlreadyIncluded,
     /// The same key was looked up twice in one proof.
     #[error("the same VRF output is looked up twice in one prefix proof")]
     DuplicateKey,
@@ -51,21 +54,103 @@ pub fn evaluate(lookups: &[Lookup], proof: &PrefixProof) -> Result<HashValue, Pr
             expected: lookups.len(),
         });
     }
-    let mut ends = lookups
+    let ends = lookups
         .iter()
         .zip(&proof.results)
         .map(|(lookup, result)| End::new(lookup, result))
         .collect::<Result<Vec<_>, _>>()?;
-    ends.sort_unstable_by_key(|end| end.key);
-    let mut neighbours = ends.iter().zip(ends.iter().skip(1));
-    if neighbours.any(|(a, b)| a.key == b.key) {
-        return Err(PrefixProofError::DuplicateKey);
+    fold(ends, proof, &|ends, _| {
+        Ok(ends.first().map_or(STAND_IN, |end| end.value))
+    })
+}
+
+/// Computes the roots before and after adding `leaves` to the prefix tree in which none of them is,
+/// as `proof` says (section "Auditing", steps 3, 6 and 7).
+pub fn evaluate_added(
+    leaves: &[PrefixLeaf],
+    proof: &PrefixProof,
+) -> Result<(HashValue, HashValue), PrefixProofError> {
+    if leaves.len() != proof.results.len() {
+        return Err(PrefixProofError::Results {
+            found: proof.results.len(),
+            expected: leaves.len(),
+        });
     }
-    let mut elements = proof.elements.iter();
-    let root = fold(&ends, 0, &mut elements)?;
-    match elements.next() {
-        None => Ok(root),
-        Some(_) => Err(PrefixProofError::Elements("many")),
+    if proof.results.iter().any(PrefixSearchResult::is_inclusion) {
+        return Err(PrefixProofError::AlreadyIncluded);
+    }
+    let ends = leaves
+        .iter()
+        .zip(&proof.results)
+        .map(|(leaf, result)| {
+            let lookup = Lookup {
+                vrf_output: leaf.vrf_output,
+                commitment: None,
+            };
+            Ok(End {
+                added: Some(*leaf),
+                ..End::new(&lookup, result)?
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let Both(before, after) = fold(ends, proof, &|ends, depth| {
+        let Some(first) = ends.first() else {
+            return Ok(Both(STAND_IN, STAND_IN));
+        };
+        let mut leaves: Vec<PrefixLeaf> = ends.iter().filter_map(|end| end.added).collect();
+        leaves.extend(first.found);
+        leaves.sort_unstable_by_key(|leaf| leaf.vrf_output);
+        Ok(Both(first.value, subtree(&leaves, depth)?))
+    })?;
+    Ok((before, after))
+}
+
+/// The value of the subtree at `depth` that holds these leaves, sorted by key, and no others.
+fn subtree(leaves: &[PrefixLeaf], depth: usize) -> Result<HashValue, PrefixProofError> {
+    match leaves {
+        [] => Ok(STAND_IN),
+        [leaf] => Ok(leaf_value(leaf)),
+        _ if depth >= usize::from(u8::MAX) => Err(PrefixProofError::Contradiction),
+        _ => {
+            let middle = leaves.partition_point(|leaf| !bit(&leaf.vrf_output, depth));
+            let (left, right) = leaves.split_at(middle);
+            let below = depth.saturating_add(1);
+            Ok(parent_value(
+                &subtree(left, below)?,
+                &subtree(right, below)?,
+            ))
+        }
+    }
+}
+
+/// What is computed for each node.
+trait Value: Copy {
+    fn element(value: HashValue) -> Self;
+    fn parent(left: Self, right: Self) -> Self;
+}
+
+impl Value for HashValue {
+    fn element(value: HashValue) -> Self {
+        value
+    }
+    fn parent(left: Self, right: Self) -> Self {
+        parent_value(&left, &right)
+    }
+}
+
+/// A node's values in two versions of the tree.
+#[derive(Clone, Copy)]
+struct Both(HashValue, HashValue);
+
+impl Value for Both {
+    fn element(value: HashValue) -> Self {
+        Self(value, value)
+    }
+    fn parent(left: Self, right: Self) -> Self {
+        Self(
+            parent_value(&left.0, &right.0),
+            parent_value(&left.1, &right.1),
+        )
     }
 }
 
@@ -74,12 +159,17 @@ struct End {
     key: HashValue,
     depth: usize,
     value: HashValue,
+    /// The other leaf that the search found there.
+    found: Option<PrefixLeaf>,
+    /// The leaf to add.
+    added: Option<PrefixLeaf>,
 }
 
 impl End {
     fn new(lookup: &Lookup, result: &PrefixSearchResult) -> Result<Self, PrefixProofError> {
         let key = lookup.vrf_output;
         let depth = usize::from(result.depth());
+        let mut found = None;
         let value = match result {
             PrefixSearchResult::Inclusion { .. } => leaf_value(&PrefixLeaf {
                 vrf_output: key,
@@ -90,38 +180,63 @@ impl End {
                 if leaf.vrf_output == key || !on_path {
                     return Err(PrefixProofError::UnrelatedLeaf);
                 }
+                found = Some(*leaf);
                 leaf_value(leaf)
             }
             PrefixSearchResult::NonInclusionParent { .. } => STAND_IN,
         };
-        Ok(Self { key, depth, value })
+        Ok(Self {
+            key,
+            depth,
+            value,
+            found,
+            added: None,
+        })
     }
 }
 
-/// The value of the node at `depth` under which all of `ends` (sorted by key) lie. The recursion
-/// is at most 256 deep, the greatest depth a result can name plus one.
-fn fold<'a>(
+/// The value of the root over all of `ends`; uses the proof's elements up. `end` gives the value of
+/// the node at a depth where searches end.
+fn fold<V: Value>(
+    mut ends: Vec<End>,
+    proof: &PrefixProof,
+    end: &impl Fn(&[End], usize) -> Result<V, PrefixProofError>,
+) -> Result<V, PrefixProofError> {
+    ends.sort_unstable_by_key(|end| end.key);
+    let mut neighbours = ends.iter().zip(ends.iter().skip(1));
+    if neighbours.any(|(a, b)| a.key == b.key) {
+        return Err(PrefixProofError::DuplicateKey);
+    }
+    let mut elements = proof.elements.iter();
+    let root = fold_node(&ends, 0, &mut elements, end)?;
+    match elements.next() {
+        None => Ok(root),
+        Some(_) => Err(PrefixProofError::Elements("many")),
+    }
+}
+
+/// The value of the node at `depth` under which all of `ends` lie. The recursion is at most 256
+/// deep, the greatest depth a result can name plus one.
+fn fold_node<'a, V: Value>(
     ends: &[End],
     depth: usize,
     elements: &mut impl Iterator<Item = &'a HashValue>,
-) -> Result<HashValue, PrefixProofError> {
+    end: &impl Fn(&[End], usize) -> Result<V, PrefixProofError>,
+) -> Result<V, PrefixProofError> {
     let Some(first) = ends.first() else {
-        return elements
-            .next()
-            .copied()
-            .ok_or(PrefixProofError::Elements("few"));
+        let element = elements.next().ok_or(PrefixProofError::Elements("few"))?;
+        return Ok(V::element(*element));
     };
     if ends.iter().any(|end| end.depth <= depth) {
         let same = |end: &End| end.depth == depth && end.value == first.value;
-        return if ends.iter().all(same) {
-            Ok(first.value)
-        } else {
-            Err(PrefixProofError::Contradiction)
+        return match ends.iter().all(same) {
+            true => end(ends, depth),
+            false => Err(PrefixProofError::Contradiction),
         };
     }
     let (left, right) = ends.split_at(ends.partition_point(|end| !bit(&end.key, depth)));
     let below = depth.saturating_add(1);
-    let left = fold(left, below, elements)?;
-    let right = fold(right, below, elements)?;
-    Ok(parent_value(&left, &right))
+    let left = fold_node(left, below, elements, end)?;
+    let right = fold_node(right, below, elements, end)?;
+    Ok(V::parent(left, right))
 }

@@ -13,7 +13,7 @@ mod insert;
 mod leaf_path;
 mod prove;
 
-pub use evaluate::{Lookup, PrefixProofError, evaluate};
+pub use evaluate::{Lookup, PrefixProofError, evaluate, evaluate_added};
 pub use insert::{InsertError, Inserted, insert};
 pub use leaf_path::{LeafId, LeafPath, LeafPaths, Node, PathError};
 pub use prove::prove;

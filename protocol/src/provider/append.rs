@@ -1,6 +1,6 @@
 //! Making the next log entry.
 
-use crate::log_tree::{Subtree, full_subtrees, leaf_value, parent_value, root_of_full_subtrees};
+use crate::log_tree::{Subtree, append_leaf, leaf_value, root_of_full_subtrees};
 use crate::prefix_tree::{InsertError, LeafId, LeafPath, LeafPaths, Node, STAND_IN, insert};
 use crate::wire::{HashValue, LogEntry, PrefixLeaf};
 
@@ -67,29 +67,7 @@ where
         timestamp: timestamp.max(tip.timestamp),
         prefix_tree: inserted.root.map_or(STAND_IN, |node| node.value),
     };
-    // Like adding one to a binary number: full subtrees of equal size merge from the right.
-    let mut heads: Vec<(Subtree, HashValue)> = full_subtrees(tip.size)
-        .into_iter()
-        .zip(tip.full_subtrees.iter().copied())
-        .collect();
-    let mut merged = (Subtree::leaf(tip.size), leaf_value(&entry));
-    let mut subtrees = vec![merged];
-    while let Some((left, value)) = heads
-        .last()
-        .copied()
-        .filter(|(l, _)| l.level == merged.0.level)
-    {
-        heads.pop();
-        merged = (
-            Subtree {
-                level: left.level.saturating_add(1),
-                index: left.index / 2,
-            },
-            parent_value(&value, left.size(), &merged.1, left.size()),
-        );
-        subtrees.push(merged);
-    }
-    heads.push(merged);
+    let (full_subtrees, subtrees) = append_leaf(tip.size, &tip.full_subtrees, leaf_value(&entry));
     let added = u64::try_from(inserted.paths.len()).unwrap_or(u64::MAX);
     Ok(Appended {
         entry,
@@ -98,7 +76,7 @@ where
         tip: Tip {
             size: tip.size.saturating_add(1),
             timestamp: entry.timestamp,
-            full_subtrees: heads.into_iter().map(|(_, value)| value).collect(),
+            full_subtrees,
             prefix_root: inserted.root,
             next_leaf: tip.next_leaf.saturating_add(added),
         },

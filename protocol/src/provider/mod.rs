@@ -4,12 +4,14 @@
 //! over it and writes down what they ask for. [`append`](append()) makes the next log entry.
 
 mod append;
+mod audit;
 mod monitor;
 mod record;
 mod search;
 mod update;
 
 pub use append::{Appended, Tip, append};
+pub use audit::auditor_update;
 pub use monitor::{contact_monitor, credential_update, distinguished, owner_init, owner_monitor};
 pub use search::search;
 pub use update::{groups_after, update};
@@ -54,6 +56,8 @@ pub trait Directory {
     fn paths(&self) -> &Self::Paths;
     /// The root of the prefix tree of a log entry; none if it is empty.
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, Self::Error>;
+    /// The leaves that a log entry added to the prefix tree, in any order.
+    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, Self::Error>;
     /// The greatest version of a label.
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, Self::Error>;
     /// A version of a label.

@@ -211,6 +211,13 @@ impl Directory for Published<'_> {
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, MemoryError> {
         Ok(self.log.roots[position as usize])
     }
+    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, MemoryError> {
+        let versions = self.log.labels.values().flatten();
+        Ok(versions
+            .filter(|(stored, ..)| stored.position == position)
+            .map(|(stored, ..)| stored.leaf)
+            .collect())
+    }
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, MemoryError> {
         let Some(versions) = self.log.labels.get(label) else {
             return Ok(None);

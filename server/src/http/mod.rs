@@ -1,5 +1,6 @@
 //! The HTTP API: one path for each operation of the draft, with the draft's structures as bodies.
 
+mod audit;
 mod operations;
 mod problem;
 mod status;
@@ -65,6 +66,9 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
             "/v1/credential-update",
             post(operations::credential_update::<S>),
         )
+        .route("/v1/auditor-updates", get(audit::updates::<S>))
+        .route("/v1/tree-head", get(audit::tree_head::<S>))
+        .route("/v1/auditor-head", post(audit::put_head::<S>))
         .layer(DefaultBodyLimit::max(limits.max_body))
         .layer(
             ServiceBuilder::new()

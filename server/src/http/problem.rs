@@ -44,6 +44,10 @@ pub enum Code {
     Overloaded,
     /// The directory cannot answer now.
     Unavailable,
+    /// The directory waits for its auditor.
+    NotAudited,
+    /// An auditor's head that is not the auditor's, or not of this log.
+    InvalidHead,
 }
 
 impl Code {
@@ -85,6 +89,16 @@ impl Code {
             ),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
             Self::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "Unavailable"),
+            Self::NotAudited => (
+                "not-audited",
+                S::SERVICE_UNAVAILABLE,
+                "The auditor lags behind",
+            ),
+            Self::InvalidHead => (
+                "invalid-head",
+                S::UNPROCESSABLE_ENTITY,
+                "Not a head of this log by its auditor",
+            ),
         }
     }
 }
@@ -125,7 +139,9 @@ impl IntoResponse for Problem {
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, content_type, body.to_string()).into_response();
         let extra = match self.code {
-            Code::Overloaded | Code::Unavailable => Some((header::RETRY_AFTER, "1")),
+            Code::Overloaded | Code::Unavailable | Code::NotAudited => {
+                Some((header::RETRY_AFTER, "1"))
+            }
             Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };
@@ -151,6 +167,7 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Refusal(refusal) => refusal.into(),
+            DirectoryError::NotAudited => Self::new(Code::NotAudited, error.to_string()),
             DirectoryError::Store(error) => {
                 tracing::error!(%error, "the store failed");
                 Self::internal()

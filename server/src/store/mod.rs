@@ -33,6 +33,10 @@ pub trait Store: Send + Sync + 'static {
     fn signed_head(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
     /// Records the signature of the head at `size`, durably.
     fn put_signed_head(&self, size: u64, signature: &[u8]) -> Result<(), StoreError>;
+    /// The auditor's last head, encoded.
+    fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Records the auditor's head, durably.
+    fn put_auditor_head(&self, head: &[u8]) -> Result<(), StoreError>;
     /// A value that belongs to the store as a whole, such as the encoded configuration.
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Records such a value if there is none.
@@ -43,6 +47,8 @@ pub trait Store: Send + Sync + 'static {
 pub trait Reader {
     /// A log entry, and the root of its prefix tree.
     fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError>;
+    /// The ids of the leaves that a log entry added.
+    fn added_leaves(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError>;
     /// The head of a balanced subtree of the log tree.
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError>;
     /// The record of a leaf of the prefix tree.
@@ -84,8 +90,8 @@ pub struct NewVersion {
 /// Log entries about to be stored, with everything that belongs to them.
 #[derive(Debug)]
 pub struct Batch {
-    /// Positions, entries and prefix tree roots.
-    pub entries: Vec<(u64, LogEntry, Option<Node>)>,
+    /// Positions, entries, prefix tree roots, and the leaf ids that are free afterwards.
+    pub entries: Vec<(u64, LogEntry, Option<Node>, LeafId)>,
     /// Records of new leaves.
     pub paths: Vec<(LeafId, LeafPath)>,
     /// Newly complete subtrees of the log tree.

@@ -26,7 +26,10 @@ const SCHEMA: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         tree_size INTEGER NOT NULL, signature BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS log_entry (
-        position INTEGER PRIMARY KEY, entry BLOB NOT NULL, prefix_root INTEGER);
+        position INTEGER PRIMARY KEY, entry BLOB NOT NULL, prefix_root INTEGER,
+        next_leaf INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS auditor_head (
+        one INTEGER PRIMARY KEY CHECK (one = 1), head BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS log_node (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS opening (
@@ -39,7 +42,7 @@ const SCHEMA: &str = "
 
 /// Marks a database file as ours ("Ovrt"); `user_version` is that of the schema.
 const APPLICATION_ID: i32 = 0x4f76_7274;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The embedded store.
 #[derive(Debug)]
@@ -137,12 +140,13 @@ impl Store for SqliteStore {
         let mut writer = self.writer();
         let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
-            let mut entry = tx.prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3)")?;
-            for (position, log_entry, root) in &batch.entries {
+            let mut entry = tx.prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3, ?4)")?;
+            for (position, log_entry, root, next_leaf) in &batch.entries {
                 entry.execute(params![
                     integer(*position)?,
                     encoded(log_entry)?,
-                    root.map(|r| integer(r.id)).transpose()?
+                    root.map(|r| integer(r.id)).transpose()?,
+                    integer(*next_leaf)?
                 ])?;
             }
             let mut node = tx.prepare_cached("INSERT INTO log_node VALUES (?1, ?2)")?;
@@ -211,6 +215,22 @@ impl Store for SqliteStore {
              SET tree_size = excluded.tree_size, signature = excluded.signature
              WHERE excluded.tree_size > signed_head.tree_size",
             params![integer(size)?, signature],
+        )?;
+        Ok(())
+    }
+
+    fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let writer = self.writer();
+        Ok(writer
+            .query_row("SELECT head FROM auditor_head", [], |row| row.get(0))
+            .optional()?)
+    }
+
+    fn put_auditor_head(&self, head: &[u8]) -> Result<(), StoreError> {
+        self.writer().execute(
+            "INSERT INTO auditor_head VALUES (1, ?1)
+             ON CONFLICT (one) DO UPDATE SET head = excluded.head",
+            [head],
         )?;
         Ok(())
     }
@@ -295,6 +315,20 @@ impl Reader for SqliteReader<'_> {
             Ok((entry, root))
         })
         .transpose()
+    }
+
+    fn added_leaves(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError> {
+        let next = |position: u64| {
+            let next: Option<i64> = self.one(
+                "SELECT next_leaf FROM log_entry WHERE position = ?1",
+                [integer(position)?],
+                |row| row.get(0),
+            )?;
+            let missing = || StoreError::Damaged(format!("log entry {position} is missing"));
+            next.map(i64::unsigned_abs).ok_or_else(missing)
+        };
+        let first = position.checked_sub(1).map_or(Ok(1), next)?;
+        Ok(first..next(position)?)
     }
 
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError> {

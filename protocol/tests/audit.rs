@@ -1,0 +1,178 @@
+//! The auditor's replay against the log, honest and not.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use overt_protocol::auditor::{AuditError, AuditorState};
+use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::prefix_tree::{Lookup, Node, evaluate, insert, prove};
+use overt_protocol::provider::auditor_update;
+use overt_protocol::suite::{CipherSuite, SigningKey};
+use overt_protocol::wire::*;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use support::{MemoryLog, MemoryPaths, NewVersion};
+
+fn log(sizes: &[usize]) -> MemoryLog {
+    let mut log = MemoryLog::new(CipherSuite::Kt128Sha256Ed25519, [1; 32], [2; 32], 30, None);
+    for (n, size) in sizes.iter().enumerate() {
+        let version = |k: usize| NewVersion {
+            label: format!("label {n} {k}").into_bytes(),
+            value: vec![k as u8],
+            opening: [n as u8; 16],
+        };
+        log.push(1_000 + 10 * n as u64, (0..*size).map(version).collect());
+    }
+    log
+}
+
+fn check(result: Result<impl Sized, AuditError>) -> &'static str {
+    result.err().map_or("accepted", |error| error.check())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn replay_arrives_at_every_signed_head(sizes in vec(0usize..9, 1..20)) {
+        let log = log(&sizes);
+        let mut state = AuditorState::empty();
+        for position in 0..log.tip.size {
+            let update = auditor_update(&log.published(), position).unwrap();
+            let bytes = update.to_bytes().unwrap();
+            state = state.apply(&AuditorUpdate::from_bytes(&bytes, &()).unwrap()).unwrap();
+            prop_assert_eq!(state.root(), Some(log.log_roots[position as usize]));
+            state.check_head(&log.config, &log.heads[position as usize]).unwrap();
+            let kept = AuditorState::from_bytes(&state.to_bytes().unwrap(), &()).unwrap();
+            prop_assert_eq!(&kept, &state);
+        }
+    }
+
+    /// Keys that share long prefixes, which VRF outputs never do.
+    #[test]
+    fn any_keys(old in keys(), new in keys()) {
+        let leaves = |keys: &std::collections::BTreeMap<u16, u8>| -> Vec<PrefixLeaf> {
+            keys.iter().map(|(key, value)| {
+                let mut vrf_output = [0; 32];
+                vrf_output[..2].copy_from_slice(&key.to_be_bytes());
+                PrefixLeaf { vrf_output, commitment: [*value; 32] }
+            }).collect()
+        };
+        let new: std::collections::BTreeMap<u16, u8> =
+            new.into_iter().filter(|(key, _)| !old.contains_key(key)).collect();
+        let (old, new) = (leaves(&old), leaves(&new));
+        let before = insert(&MemoryPaths::default(), None, &old, 1).unwrap();
+        let paths = MemoryPaths(before.paths.into_iter().collect());
+        let keys: Vec<_> = new.iter().map(|leaf| leaf.vrf_output).collect();
+        let proof = prove(&paths, before.root, &keys).unwrap();
+        let after = insert(&paths, before.root, &new, 1 + old.len() as u64).unwrap();
+        let value = |root: Option<Node>| root.map_or([0; 32], |node| node.value);
+        let lookups: Vec<_> = keys.iter()
+            .map(|key| Lookup { vrf_output: *key, commitment: None }).collect();
+        prop_assert_eq!(evaluate(&lookups, &proof).unwrap(), value(before.root));
+        let found = overt_protocol::prefix_tree::evaluate_added(&new, &proof).unwrap();
+        prop_assert_eq!(found, (value(before.root), value(after.root)));
+    }
+}
+
+fn keys() -> impl Strategy<Value = std::collections::BTreeMap<u16, u8>> {
+    btree_map(prop_oneof![0u16..16, any::<u16>()], any::<u8>(), 0..12)
+}
+
+#[test]
+fn each_rule_has_a_check() {
+    let log = log(&[3, 2, 0, 4]);
+    let updates: Vec<_> = (0..4)
+        .map(|position| auditor_update(&log.published(), position).unwrap())
+        .collect();
+    let mut state = AuditorState::empty();
+    for update in &updates[..3] {
+        state = state.apply(update).unwrap();
+    }
+    let honest = &updates[3];
+    assert_eq!(check(state.apply(honest)), "accepted");
+
+    let mut late = honest.clone();
+    late.timestamp = state.timestamp - 1;
+    assert_eq!(check(state.apply(&late)), "audit-timestamp");
+    late.timestamp = state.timestamp;
+    assert_eq!(check(state.apply(&late)), "accepted");
+    let mut order = honest.clone();
+    order.added.swap(0, 1);
+    assert_eq!(check(state.apply(&order)), "audit-order");
+    let mut twice = honest.clone();
+    twice.added[1] = twice.added[0];
+    assert_eq!(check(state.apply(&twice)), "audit-order");
+    let mut removes = honest.clone();
+    removes.removed.push(updates[0].added[0]);
+    assert_eq!(check(state.apply(&removes)), "audit-removed");
+    // A leaf that is there already, with another commitment: overwriting.
+    let mut again = updates[0].clone();
+    again.timestamp = honest.timestamp;
+    again.added.truncate(1);
+    again.added[0].commitment = [7; 32];
+    again.proof = prove(&log.paths, log.roots[2], &[again.added[0].vrf_output]).unwrap();
+    assert_eq!(check(state.apply(&again)), "audit-proof");
+    // The proof of another tree.
+    assert_eq!(check(state.apply(&updates[1])), "audit-timestamp");
+    let mut other = updates[1].clone();
+    other.timestamp = honest.timestamp;
+    assert_eq!(check(state.apply(&other)), "audit-prefix-root");
+    let mut few = honest.clone();
+    few.proof.results.pop();
+    assert_eq!(check(state.apply(&few)), "audit-proof");
+
+    // Another leaf than the log's: the heads differ.
+    let mut changed = honest.clone();
+    changed.added[0].commitment[0] ^= 1;
+    let wrong = state.apply(&changed).unwrap();
+    assert_eq!(
+        check(wrong.check_head(&log.config, &log.heads[3])),
+        "audit-tree-head"
+    );
+    let right = state.apply(honest).unwrap();
+    assert_eq!(
+        check(right.check_head(&log.config, &log.heads[3])),
+        "accepted"
+    );
+    assert_eq!(
+        check(right.check_head(&log.config, &log.heads[2])),
+        "audit-tree-size"
+    );
+    let key = SigningKey::from_bytes(log.config.ciphersuite, &[3; 32]).unwrap();
+    assert_eq!(
+        check(AuditorState::empty().sign(&log.config, &key)),
+        "audit-empty"
+    );
+    let head = right.sign(&log.config, &key).unwrap();
+    assert_eq!((head.tree_size, head.timestamp), (4, right.timestamp));
+}
+
+#[test]
+fn single_bytes() {
+    let log = log(&[5, 4, 6]);
+    let mut state = AuditorState::empty();
+    for position in 0..2 {
+        state = state
+            .apply(&auditor_update(&log.published(), position).unwrap())
+            .unwrap();
+    }
+    let honest = auditor_update(&log.published(), 2)
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    for at in 0..honest.len() {
+        let mut wrong = honest.clone();
+        wrong[at] ^= 1;
+        let Ok(update) = AuditorUpdate::from_bytes(&wrong, &()) else {
+            continue;
+        };
+        let Ok(next) = state.apply(&update) else {
+            continue;
+        };
+        assert!(
+            next.check_head(&log.config, &log.heads[2]).is_err(),
+            "byte {at}"
+        );
+    }
+}

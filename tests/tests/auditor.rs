@@ -1,0 +1,235 @@
+//! A directory and its auditor, as processes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use overt_tests::{Server, User, binary};
+use serde_json::Value;
+
+const TOKEN: &str = "a token for these tests";
+
+struct Auditor {
+    child: Child,
+    status: String,
+}
+
+impl Drop for Auditor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn settings(folder: &Path, directory: &str, status: &str) {
+    let text = format!(
+        "data_dir = {:?}\nlisten = \"{status}\"\npoll = \"50ms\"\n\n[[directory]]\nurl = \"{directory}\"\n",
+        folder.join("auditor")
+    );
+    std::fs::write(folder.join("auditor.toml"), text).unwrap();
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(binary("overt-auditor").unwrap());
+    command
+        .arg("--config")
+        .arg(folder.join("auditor.toml"))
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null());
+    command
+}
+
+fn public_key(folder: &Path) -> String {
+    settings(folder, "http://127.0.0.1:1", "127.0.0.1:1");
+    let output = command(folder).arg("key").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+impl Auditor {
+    fn start(folder: &Path, directory: &str) -> Self {
+        let status = free_port();
+        settings(folder, directory, &status);
+        let child = command(folder).stderr(Stdio::null()).spawn().unwrap();
+        Self {
+            child,
+            status: format!("http://{status}"),
+        }
+    }
+
+    async fn status(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut last = Value::Null;
+        while Instant::now() < deadline {
+            if let Ok(answer) = reqwest::get(format!("{}/status.json", self.status)).await {
+                last = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+                if wanted(&last[0]) {
+                    return last[0].clone();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the auditor says {last}")
+    }
+}
+
+fn server(folder: &Path, key: &str, lag: &str) -> Server {
+    let arguments = ["--access", "token", "--batch-interval", "10ms"];
+    let environment = [
+        ("OVERT_SERVER_TOKEN", TOKEN),
+        ("OVERT_SERVER_MODE", "third-party-auditing"),
+        ("OVERT_SERVER_AUDITOR_PUBLIC_KEY", key),
+        ("OVERT_SERVER_MAX_AUDITOR_LAG", lag),
+        ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "10s"),
+        ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.02"),
+    ];
+    Server::start(&folder.join("server"), &arguments, &environment).unwrap()
+}
+
+/// Tries until the directory answers.
+async fn audited<T>(mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if Instant::now() > deadline => panic!("{error:#}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_are_served_what_the_auditor_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = public_key(folder.path());
+    let server = server(folder.path(), &key, "2s");
+    let url = server.url.clone();
+    let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+    let error = user.own(&url, "alice").await.unwrap_err().to_string();
+    assert!(error.contains("not-audited"), "{error}");
+
+    let auditor = Auditor::start(folder.path(), &url);
+    audited(async || user.own(&url, "alice").await).await;
+    for n in 0..20u8 {
+        user.update(&url, "alice", &[n]).await.unwrap();
+    }
+    let found = user.search(&url, "alice", None).await.unwrap();
+    assert_eq!(found.value(), [19]);
+    let tree = user.tree.as_ref().unwrap();
+    let head = tree.auditor_tree_head.as_ref().unwrap();
+    assert!(head.tree_size <= tree.tree_size());
+    let size = tree.tree_size();
+    auditor
+        .status(|s| s["state"] == "followed" && s["signed_size"].as_u64() >= Some(size))
+        .await;
+
+    // Without its auditor the directory soon has nothing that users would accept.
+    drop(auditor);
+    let mut waited = 0;
+    let error = loop {
+        match user.search(&url, "alice", None).await {
+            Err(error) => break error.to_string(),
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        waited += 1;
+        assert!(waited < 200, "served without an auditor");
+    };
+    assert!(error.contains("not-audited"), "{error}");
+    let _auditor = Auditor::start(folder.path(), &url);
+    audited(async || user.search(&url, "alice", None).await).await;
+}
+
+/// Stands between auditor and directory; changes a byte of the entries once it is told to.
+fn meddler(upstream: &str) -> (String, Arc<AtomicBool>) {
+    let upstream = upstream.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let meddles = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&meddles);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut client), Ok(mut server)) = (stream, TcpStream::connect(&upstream)) else {
+                continue;
+            };
+            let mut request = Vec::new();
+            let mut chunk = [0; 4096];
+            let (mut head, mut length) = (None, 0);
+            while head.is_none_or(|head: usize| request.len() < head + length) {
+                let n = client.read(&mut chunk).unwrap_or(0);
+                if n == 0 {
+                    break;
+                }
+                request.extend_from_slice(&chunk[..n]);
+                if let Some(end) = request.windows(4).position(|w| w == b"\r\n\r\n") {
+                    head = Some(end + 4);
+                    let text = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+                    let line = text.lines().find_map(|l| l.strip_prefix("content-length:"));
+                    length = line.map_or(0, |value| value.trim().parse().unwrap());
+                }
+            }
+            let Some(head) = head else { continue };
+            let text = String::from_utf8_lossy(&request[..head]).into_owned();
+            let closing = text.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+            let mut sent = closing.into_bytes();
+            sent.extend_from_slice(&request[head..]);
+            if server.write_all(&sent).is_err() {
+                continue;
+            }
+            let mut answer = Vec::new();
+            let _ = server.read_to_end(&mut answer);
+            let body = answer.windows(4).position(|w| w == b"\r\n\r\n");
+            if let Some(body) = body.map(|at| at + 4)
+                && text.contains("auditor-updates")
+                && told.load(Ordering::SeqCst)
+                && answer.len() > body + 60
+            {
+                // Inside the first leaf that is added.
+                answer[body + 50] ^= 1;
+            }
+            let _ = client.write_all(&answer);
+        }
+    });
+    (url, meddles)
+}
+
+#[tokio::test]
+async fn a_directory_that_rewrites_is_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = public_key(folder.path());
+    let server = server(folder.path(), &key, "1h");
+    let url = server.url.clone();
+    let (between, meddles) = meddler(&url);
+    let auditor = Auditor::start(folder.path(), &between);
+    let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+    audited(async || user.own(&url, "alice").await).await;
+    auditor
+        .status(|s| s["signed_size"].as_u64() > Some(0))
+        .await;
+
+    meddles.store(true, Ordering::SeqCst);
+    user.update(&url, "alice", b"value").await.unwrap();
+    let status = auditor.status(|s| s["state"] == "refused").await;
+    let reason = status["refused"].as_str().unwrap();
+    assert!(reason.contains("evidence is in"), "{reason}");
+    let signed = status["signed_size"].clone();
+    let page = reqwest::get(&auditor.status).await.unwrap();
+    assert!(page.text().await.unwrap().contains("REFUSED"));
+
+    // Not for honest answers either, and not after a restart.
+    meddles.store(false, Ordering::SeqCst);
+    user.update(&url, "alice", b"another").await.unwrap();
+    drop(auditor);
+    let auditor = Auditor::start(folder.path(), &between);
+    let status = auditor.status(|s| s["state"] == "refused").await;
+    assert_eq!(status["signed_size"], signed);
+}
