@@ -41,7 +41,9 @@ impl NewVersions {
     }
 
     /// The versions whose VRF proofs an `UpdateResponse` provides, ascending: those of the new
-    /// search ladder and the new ones, without those that the owner knows from before.
+    /// search ladder and the new ones, without those that the owner knows from before. None of them
+    /// existed before: the ladders of two versions part at a version between them, and all that
+    /// come before are the same.
     pub fn ladder_versions(&self, previous: Option<u32>) -> Vec<u32> {
         let mut out = search_ladder(self.greatest, Some(self.greatest));
         out.extend(self.first..=self.greatest);

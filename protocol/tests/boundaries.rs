@@ -146,6 +146,11 @@ fn owner_initialization_is_checked_at_its_edges() {
     surplus.binary_ladder[above].commitment = Some([0; 32]);
     assert_eq!(verify(&surplus), "commitment-surplus");
 
+    let greatest = versions.iter().position(|v| *v == newest).unwrap();
+    let mut missing = honest.clone();
+    missing.binary_ladder[greatest].commitment = None;
+    assert_eq!(verify(&missing), "commitment-missing");
+
     // One more than there are entries to inspect; and not descending.
     let mut ascending = honest.clone();
     ascending.greatest_versions.swap(1, 2);
@@ -278,4 +283,138 @@ fn credentials_need_an_auditor_within_the_log() {
         }
         assert_eq!(make(&response), "auditor-tree-size");
     }
+}
+
+#[test]
+fn owner_monitoring_must_be_of_what_is_kept() {
+    let log = log(12);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (state, owner) = owned(&log, "alice", 12);
+    let request = OwnerMonitorRequest {
+        last: Some(12),
+        label: b"alice".to_vec(),
+        entries: Vec::new(),
+        start: owner.progress.start,
+        greatest_version: owner.progress.greatest_version(),
+    };
+    let response = provider::owner_monitor(&log.published(), &request, 10).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    let verify = |request: &OwnerMonitorRequest| {
+        check(user.owner_monitor(Some(&state), &owner, request, &bytes, now(&log)))
+    };
+    assert_eq!(verify(&request), "accepted");
+    let mut other = request.clone();
+    other.start -= 1;
+    assert_eq!(verify(&other), "request");
+    let mut other = request;
+    other.greatest_version = None;
+    assert_eq!(verify(&other), "request");
+}
+
+#[test]
+fn tree_sizes_have_a_range() {
+    let log = log(3);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let request = DistinguishedRequest {
+        last: None,
+        stop: None,
+    };
+    let answer = |tree_size| {
+        let response = MonitorResponse {
+            full_tree_head: FullTreeHead::Updated {
+                tree_head: TreeHead {
+                    tree_size,
+                    signature: log.heads[2].signature.clone(),
+                },
+                auditor_tree_head: None,
+            },
+            proof: CombinedTreeProof::default(),
+        };
+        let bytes = response.to_bytes().unwrap();
+        check(user.distinguished(None, &request, Recent::Count(1), &bytes, now(&log)))
+    };
+    let most = overt_protocol::implicit_tree::MAX_TREE_SIZE;
+    assert_eq!(answer(0), "head-tree-size-range");
+    assert_eq!(answer(most), "timestamps-missing");
+    assert_eq!(answer(most + 1), "head-tree-size-range");
+}
+
+/// Versions 0, 1 and 3 exist and 2 does not. A ladder for 2 comes across 3 first.
+#[test]
+fn a_hole_is_not_a_version() {
+    use overt_protocol::prefix_tree::prove;
+    let mut log = MemoryLog::new(CipherSuite::Kt128Sha256Ed25519, [1; 32], [2; 32], RMW, None);
+    let version = |n: u8| NewVersion {
+        label: b"alice".to_vec(),
+        value: vec![n],
+        opening: [n; 16],
+    };
+    log.push(1_000, (0..4).map(version).collect());
+    let versions = &log.labels[&b"alice".to_vec()];
+    let leaves: Vec<PrefixLeaf> = [0, 1, 3].map(|v| versions[v].0.leaf).to_vec();
+    let (_, opening, value) = versions[2].clone();
+    let tip = overt_protocol::provider::Tip::empty();
+    let none = support::MemoryPaths::default();
+    let done = overt_protocol::provider::append(&none, &tip, 1_000, &leaves).unwrap();
+    let paths = support::MemoryPaths(done.paths.into_iter().collect());
+    let tbs = TreeHeadTbs {
+        config: &log.config,
+        tree_size: 1,
+        root: done.tip.root().unwrap(),
+    };
+    let tree_head = TreeHead {
+        tree_size: 1,
+        signature: log.signing.sign(&tbs.to_bytes().unwrap()),
+    };
+    let input = |version| {
+        VrfInput {
+            label: b"alice",
+            version,
+        }
+        .to_bytes()
+        .unwrap()
+    };
+    let lookups = |versions: &[u32]| {
+        let keys: Vec<_> = versions
+            .iter()
+            .map(|v| log.vrf.output(&input(*v)))
+            .collect();
+        prove(&paths, done.tip.prefix_root, &keys).unwrap()
+    };
+    let commitment = |version: u32| {
+        let exists = version != 2;
+        exists.then(|| versions[version as usize].0.leaf.commitment)
+    };
+    let request = SearchRequest {
+        last: None,
+        label: b"alice".to_vec(),
+        version: Some(2),
+    };
+    let response = SearchResponse {
+        full_tree_head: FullTreeHead::Updated {
+            tree_head,
+            auditor_tree_head: None,
+        },
+        version: None,
+        opening,
+        value,
+        binary_ladder: overt_protocol::ladder::base_ladder(2)
+            .into_iter()
+            .map(|version| BinaryLadderStep {
+                proof: log.vrf.prove(&input(version)).1,
+                commitment: commitment(version),
+            })
+            .collect(),
+        search: CombinedTreeProof {
+            timestamps: vec![1_000],
+            prefix_proofs: vec![lookups(&[0, 1, 3]), lookups(&[2])],
+            ..CombinedTreeProof::default()
+        },
+    };
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    assert_eq!(
+        check(user.search(None, &request, &bytes, 1_000)),
+        "version-not-found"
+    );
 }

@@ -21,6 +21,7 @@ use thiserror::Error;
 use crate::error::VerifyError;
 use crate::log_tree::Subtree;
 use crate::prefix_tree::{LeafPaths, Node};
+use crate::suite::NH;
 use crate::wire::{
     AuditorTreeHead, Configuration, HashValue, LogEntry, Opening, PrefixLeaf, TreeHead, UpdateValue,
 };
@@ -33,6 +34,17 @@ pub struct StoredVersion {
     /// Its leaf in the prefix tree.
     pub leaf: PrefixLeaf,
 }
+
+impl StoredVersion {
+    /// Whether this is a version counter that was skipped, which has no value (section
+    /// "Management").
+    pub fn is_skipped(&self) -> bool {
+        self.leaf.commitment == SKIPPED
+    }
+}
+
+/// The commitment of a version counter that was skipped.
+pub const SKIPPED: HashValue = [0; NH];
 
 /// A log at one published head. Everything it returns must be as of that head: versions that later
 /// entries created do not exist yet.

@@ -17,6 +17,12 @@ pub fn search<D: Directory>(
     if version > greatest {
         return Err(Refusal::NotFound.into());
     }
+    if directory
+        .version(&request.label, version)?
+        .is_some_and(|stored| stored.is_skipped())
+    {
+        return Err(Refusal::NotFound.into());
+    }
     let (full_tree_head, binary_ladder, search) =
         record(directory, request.last, &request.label, |view| {
             let steps = search_steps(&mut view.source, version)?;

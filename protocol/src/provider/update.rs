@@ -79,15 +79,19 @@ fn one<D: Directory>(
     let (full_tree_head, binary_ladder, update) = record(directory, last, label, |view| {
         let steps = view
             .source
-            .ladder_steps(&new.ladder_versions(previous), |v| {
-                previous.is_some_and(|previous| v <= previous)
-            })?;
+            .ladder_steps(&new.ladder_versions(previous), |_| false)?;
         update_label(view, progress, new)?;
         Ok(steps)
     })?;
     let mut values = Vec::new();
     let mut info = Vec::new();
+    let mut skipped_versions: u32 = 0;
     for version in new.first..=new.greatest {
+        let stored = directory.version(label, version)?;
+        if stored.is_some_and(|stored| stored.is_skipped()) {
+            skipped_versions = skipped_versions.saturating_add(1);
+            continue;
+        }
         let (opening, update) = directory.value(label, version)?;
         info.push(UpdateInfo {
             opening,
@@ -100,7 +104,10 @@ fn one<D: Directory>(
     Ok(UpdateResponse {
         full_tree_head,
         position: new.position,
-        skipped_versions: directory.config().is_third_party_management().then_some(0),
+        skipped_versions: directory
+            .config()
+            .is_third_party_management()
+            .then_some(skipped_versions),
         values,
         info,
         binary_ladder,

@@ -108,24 +108,14 @@ impl Verifier {
 
         // Step 4.
         let versions = new.ladder_versions(previous);
-        for (version, step) in versions.iter().zip(&response.binary_ladder) {
-            let exists_before = previous.is_some_and(|previous| *version <= previous);
-            match step.commitment {
-                Some(_) if !exists_before => return Err(VerifyError::CommitmentSurplus(*version)),
-                None if exists_before => return Err(VerifyError::CommitmentMissing(*version)),
-                _ => {}
-            }
+        let mut steps = versions.iter().zip(&response.binary_ladder);
+        if let Some((version, _)) = steps.find(|(_, step)| step.commitment.is_some()) {
+            return Err(VerifyError::CommitmentSurplus(*version));
         }
         let mut owner = owner.clone();
-        for (version, lookup) in self.ladder(&request.label, &versions, &response.binary_ladder)? {
-            owner.vrf_outputs.insert(version, lookup.vrf_output);
-            if let Some(commitment) = lookup.commitment {
-                let before = owner.commitments.insert(version, commitment);
-                if before.is_some_and(|before| before != commitment) {
-                    return Err(VerifyError::CommitmentChanged(version));
-                }
-            }
-        }
+        let ladder = self.ladder(&request.label, &versions, &response.binary_ladder)?;
+        let outputs = ladder.iter().map(|(v, lookup)| (*v, lookup.vrf_output));
+        owner.vrf_outputs.extend(outputs);
         // Step 3, and the commitments of the new versions.
         let mut created = Vec::with_capacity(values.len());
         let skipped_until = u64::from(new.first).saturating_add(skipped);

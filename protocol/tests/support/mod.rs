@@ -63,6 +63,8 @@ pub struct MemoryLog {
     pub heads: Vec<TreeHead>,
     pub log_roots: Vec<HashValue>,
     pub labels: BTreeMap<Vec<u8>, Vec<(StoredVersion, Opening, UpdateValue)>>,
+    /// The Service Operator's, in Third-Party Management mode.
+    pub leaf_key: Option<SigningKey>,
 }
 
 impl MemoryLog {
@@ -101,13 +103,42 @@ impl MemoryLog {
             heads: Vec::new(),
             log_roots: Vec::new(),
             labels: BTreeMap::new(),
+            leaf_key: None,
         }
     }
 
     /// Appends a log entry with these versions, in order.
     pub fn push(&mut self, timestamp: u64, new: Vec<NewVersion>) {
+        self.push_after_skipping(timestamp, &[], new);
+    }
+
+    /// The same, after skipping so many version counters of labels.
+    pub fn push_after_skipping(
+        &mut self,
+        timestamp: u64,
+        skipped: &[(&str, u32)],
+        new: Vec<NewVersion>,
+    ) {
         let position = self.tip.size;
         let mut leaves = Vec::new();
+        for (label, count) in skipped {
+            let label = label.as_bytes();
+            let versions = self.labels.entry(label.to_vec()).or_default();
+            for _ in 0..*count {
+                let version = versions.len() as u32;
+                let input = VrfInput { label, version }.to_bytes().unwrap();
+                let leaf = PrefixLeaf {
+                    vrf_output: self.vrf.output(&input),
+                    commitment: overt_protocol::provider::SKIPPED,
+                };
+                let nothing = UpdateValue {
+                    value: Vec::new(),
+                    signature: None,
+                };
+                versions.push((StoredVersion { position, leaf }, [0; 16], nothing));
+                leaves.push(leaf);
+            }
+        }
         for NewVersion {
             label,
             value,
@@ -122,10 +153,17 @@ impl MemoryLog {
             }
             .to_bytes()
             .unwrap();
-            let update = UpdateValue {
-                value,
-                signature: None,
+            let tbs = UpdateTbs {
+                config: &self.config,
+                label: &label,
+                version,
+                value: &value,
             };
+            let signature = self
+                .leaf_key
+                .as_ref()
+                .map(|key| key.sign(&tbs.to_bytes().unwrap()));
+            let update = UpdateValue { value, signature };
             let committed = CommitmentValue {
                 opening: &opening,
                 label: &label,
