@@ -27,6 +27,12 @@ pub enum ClientError {
     /// The directory says that there is none; nothing proves it.
     #[error("the directory says that it has none (not proved): {0}")]
     NotFound(Problem),
+    /// There is none, and that is proved.
+    #[error("there is no such label; that is proved, in a log of {tree_size} entries")]
+    Absent {
+        /// Number of log entries.
+        tree_size: u64,
+    },
     /// No answer.
     #[error(transparent)]
     Unreachable(TransportError),
@@ -123,6 +129,9 @@ pub enum Reason {
         /// What is wrong.
         error: SignedValueError,
     },
+    /// The label is shown not to exist, but a version of it was seen earlier.
+    #[error("the label is shown not to exist, but version {0} of it was seen before")]
+    Vanished(u32),
     /// A greater version was seen earlier.
     #[error("the greatest version is said to be {now}, but version {seen} was seen before")]
     Regressed {
@@ -171,6 +180,7 @@ impl Reason {
         match self {
             Self::Protocol(error) => error.check(),
             Self::SignedValue { error, .. } => error.check(),
+            Self::Vanished(_) => "version-vanished",
             Self::Regressed { .. } => "version-regressed",
             Self::ValueChanged(_) => "value-changed",
             Self::Withheld { .. } => "version-withheld",

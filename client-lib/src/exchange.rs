@@ -5,8 +5,8 @@ use overt_protocol::distinguished::RECENT;
 use overt_protocol::error::VerifyError;
 use overt_protocol::user::{ProvisionalCredential, Verifier};
 use overt_protocol::wire::{
-    ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest, OwnerInitRequest,
-    OwnerMonitorRequest, SearchRequest, UpdateRequest,
+    AbsenceRequest, ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest,
+    OwnerInitRequest, OwnerMonitorRequest, SearchRequest, UpdateRequest,
 };
 use thiserror::Error;
 
@@ -87,6 +87,10 @@ pub fn verify(
             let done = verifier.distinguished(tree, &request, RECENT, response, now)?;
             merge_recent(&mut new.recent, done.recent, request.stop);
             new.tree = Some(done.state);
+        }
+        Operation::Absence => {
+            let request: AbsenceRequest = decode(request)?;
+            new.tree = Some(verifier.absence(tree, &request, response, now)?);
         }
         Operation::Credential => {
             let done = verifier.credential(&state.recent, response)?;

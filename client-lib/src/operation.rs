@@ -20,6 +20,8 @@ pub enum Operation {
     ContactMonitor,
     /// "Walking Distinguished Heads".
     Distinguished,
+    /// Proof that a label has no version, which some directories offer besides the draft.
+    Absence,
     /// "Credentials": a credential that another user sent. Nothing is asked of the log.
     Credential,
     /// "Credentials": what finally verifies a provisional one.
@@ -30,18 +32,19 @@ pub enum Operation {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "unknown operation; one of search, update, owner-init, owner-monitor, contact-monitor, \
-     distinguished, credential, credential-update"
+     distinguished, absence, credential, credential-update"
 )]
 pub struct UnknownOperation;
 
 impl Operation {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Search,
         Self::Update,
         Self::OwnerInit,
         Self::OwnerMonitor,
         Self::ContactMonitor,
         Self::Distinguished,
+        Self::Absence,
         Self::Credential,
         Self::CredentialUpdate,
     ];
@@ -55,6 +58,7 @@ impl Operation {
             Self::OwnerMonitor => "owner_monitor",
             Self::ContactMonitor => "contact_monitor",
             Self::Distinguished => "distinguished",
+            Self::Absence => "absence",
             Self::Credential => "credential",
             Self::CredentialUpdate => "credential_update",
         }

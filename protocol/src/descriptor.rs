@@ -41,6 +41,9 @@ pub const ENDPOINTS: [(&str, &str); 7] = [
     ("credential_update", "/v1/credential-update"),
 ];
 
+/// Operations that a directory may offer besides, by name and usual path.
+pub const EXTENSIONS: [(&str, &str); 1] = [("absence", "/v1/absence")];
+
 /// What a directory says about itself. [`Descriptor::parse`] is the only way in from bytes that
 /// checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ pub struct Descriptor {
     pub requires_signed_value: bool,
     /// The configuration for human readers.
     pub parameters: Parameters,
-    /// Operation to path, both as in [`ENDPOINTS`].
+    /// Operation to path, as in [`ENDPOINTS`] and, where offered, [`EXTENSIONS`].
     pub endpoints: BTreeMap<String, String>,
 }
 
@@ -130,6 +133,13 @@ impl Descriptor {
         })
     }
 
+    /// Adds an operation of [`EXTENSIONS`].
+    pub fn offer(&mut self, extension: &str) {
+        let known = EXTENSIONS.iter().find(|(name, _)| *name == extension);
+        let offered = known.map(|(name, path)| ((*name).to_owned(), (*path).to_owned()));
+        self.endpoints.extend(offered);
+    }
+
     /// Parses and checks a document. Unknown members are ignored.
     pub fn parse(json: &[u8]) -> Result<(Self, Configuration), DescriptorError> {
         let descriptor: Self = serde_json::from_slice(json)?;
@@ -142,10 +152,13 @@ impl Descriptor {
         if descriptor.parameters != Parameters::of(&config) {
             return Err(DescriptorError::Parameters);
         }
-        for (name, _) in ENDPOINTS {
-            let path = descriptor.endpoints.get(name);
+        let optional = EXTENSIONS
+            .iter()
+            .filter(|(name, _)| descriptor.endpoints.contains_key(*name));
+        for (name, _) in ENDPOINTS.iter().chain(optional) {
+            let path = descriptor.endpoints.get(*name);
             if !path.is_some_and(|path| is_path(path)) {
-                return Err(DescriptorError::Endpoint(name.to_owned()));
+                return Err(DescriptorError::Endpoint((*name).to_owned()));
             }
         }
         Ok((descriptor, config))

@@ -44,6 +44,18 @@ pub fn greatest_version<S: Source>(
     found(terminal, distinguished).map_err(S::Error::from)
 }
 
+/// Shows that the label has no version, at every entry where a greatest-version search would look.
+/// The draft defines no such result; this is the project's own extension, and an operation apart.
+pub fn absence<S: Source>(view: &mut View<'_, S>) -> Result<(), S::Error> {
+    let size = view.size();
+    let distinguished = view.rightmost_distinguished()?;
+    let start = distinguished.or(root(size)).unwrap_or(0);
+    for position in rightward(start, size) {
+        view.expect_greatest(position, None, false)?;
+    }
+    Ok(())
+}
+
 /// Searches for a fixed version of the label.
 pub fn fixed_version<S: Source>(view: &mut View<'_, S>, version: u32) -> Result<Found, S::Error> {
     let size = view.size();

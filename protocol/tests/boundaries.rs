@@ -418,3 +418,54 @@ fn a_hole_is_not_a_version() {
         "version-not-found"
     );
 }
+
+#[test]
+fn absence_is_proved_at_every_entry_that_a_search_looks_at() {
+    let log = log(12);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let request = AbsenceRequest {
+        last: None,
+        label: b"nobody".to_vec(),
+    };
+    let honest = provider::absence(&log.published(), &request).unwrap();
+    let verify = |request: &AbsenceRequest, response: &AbsenceResponse| {
+        check(user.absence(None, request, &response.to_bytes().unwrap(), now(&log)))
+    };
+    assert_eq!(verify(&request, &honest), "accepted");
+    let mut surplus = honest.clone();
+    surplus.binary_ladder[0].commitment = Some([0; 32]);
+    assert_eq!(verify(&request, &surplus), "commitment-surplus");
+    let mut none = honest.clone();
+    none.binary_ladder.clear();
+    assert_eq!(verify(&request, &none), "binary-ladder-steps");
+    // The proof for one label is none for another, and an existing one is refused.
+    let alice = AbsenceRequest {
+        label: b"alice".to_vec(),
+        ..request.clone()
+    };
+    assert_eq!(verify(&alice, &honest), "vrf-proof");
+    provider::absence(&log.published(), &alice).unwrap_err();
+    // Inclusion of version 0, honestly proved.
+    let mut exists = honest.clone();
+    let input = VrfInput {
+        label: b"alice",
+        version: 0,
+    };
+    let (output, proof) = log.vrf.prove(&input.to_bytes().unwrap());
+    exists.binary_ladder[0].proof = proof;
+    let root = log.roots[11];
+    let lookup = overt_protocol::prefix_tree::prove(&log.paths, root, &[output]).unwrap();
+    for slot in &mut exists.absence.prefix_proofs {
+        *slot = lookup.clone();
+    }
+    assert_ne!(verify(&alice, &exists), "accepted");
+    let bytes = honest.to_bytes().unwrap();
+    for at in 0..bytes.len() {
+        let mut wrong = bytes.clone();
+        wrong[at] ^= 1;
+        assert!(
+            user.absence(None, &request, &wrong, now(&log)).is_err(),
+            "byte {at}"
+        );
+    }
+}

@@ -77,6 +77,12 @@ pub struct Settings {
     pub maximum_lifetime: Option<Duration>,
     /// A log entry is added when none was for this fraction of the reasonable monitoring window.
     pub heartbeat_fraction: f64,
+    /// Mean time between padding entries, which hide how many users there are and when they act;
+    /// absent: none.
+    #[serde(with = "humantime_serde")]
+    pub padding: Option<Duration>,
+    /// Whether the directory proves that a label does not exist, to whoever asks.
+    pub prove_absence: bool,
     /// Who may write.
     pub access: AccessPolicy,
     /// The operator's token, if `access` is `token`. Better in the environment than in a file.
@@ -135,6 +141,8 @@ impl Default for Settings {
             reasonable_monitoring_window: hours(24),
             maximum_lifetime: None,
             heartbeat_fraction: 1.0 / 24.0,
+            padding: None,
+            prove_absence: true,
             access: AccessPolicy::Open,
             token: None,
             signature_key_file: None,
@@ -276,6 +284,12 @@ impl Settings {
                 "token",
                 "with access = \"token\", a token of at least 16 characters is needed",
             );
+        }
+        if self
+            .padding
+            .is_some_and(|mean| mean < Duration::from_millis(10))
+        {
+            return invalid("padding", "expected at least 10ms between padding entries");
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return invalid("tls_certificate", "tls_certificate and tls_key go together");

@@ -291,7 +291,11 @@ impl<'s, S: Store> Directory for Snapshot<'s, S> {
     fn value(&self, label: &[u8], version: u32) -> Result<(Opening, UpdateValue), DirectoryError> {
         let row = self.row(label, version)?.ok_or(Refusal::NotFound)?;
         let value = self.reader().value(row.leaf)?;
-        Ok(value.ok_or_else(|| missing("opening", row.leaf))?)
+        match value {
+            Some(value) => Ok(value),
+            None if self.reader().is_deleted(row.leaf)? => Err(Refusal::Deleted.into()),
+            None => Err(missing("opening", row.leaf).into()),
+        }
     }
 
     fn vrf_output(&self, label: &[u8], version: u32) -> Result<HashValue, DirectoryError> {

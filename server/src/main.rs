@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use overt_server::config::{AccessPolicy, LogFormat, Settings};
+use overt_server::sequencer::now;
+use overt_server::store::{SqliteStore, Store};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -96,6 +98,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Remove people's data.
+    Label {
+        #[command(subcommand)]
+        command: LabelCommand,
+    },
     /// Rebuild the log of a test vectors file in a scratch store and answer requests.
     ///
     /// Each line of standard input is `OPERATION HEX [TREE_SIZE]`, the request in the draft's
@@ -103,6 +110,24 @@ enum Command {
     Replay {
         /// The vectors file (JSON; see tests/vectors/README.md).
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LabelCommand {
+    /// Delete the values and openings of a label, for good. The directory may go on running.
+    ///
+    /// What the log holds of them cannot be opened any more; everybody else's proofs still verify.
+    /// The label's versions still count, so that it cannot begin anew unnoticed. Copies of the
+    /// database, such as backups, are not reached.
+    Delete {
+        label: String,
+        /// Only this version.
+        #[arg(long)]
+        version: Option<u32>,
+        /// Do it; without this it is only said what would be deleted.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -146,6 +171,14 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = Settings::load(cli.options.config.as_deref(), &cli.options.flags)?;
     match cli.command {
+        Some(Command::Label {
+            command:
+                LabelCommand::Delete {
+                    label,
+                    version,
+                    yes,
+                },
+        }) => delete(&settings, &label, version, yes),
         Some(Command::Config { .. }) => {
             let mut shown = settings;
             shown.token = shown.token.map(|_| "(set)".to_owned());
@@ -160,6 +193,22 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             runtime.block_on(overt_server::run::run(settings, stopped()))
         }
     }
+}
+
+fn delete(settings: &Settings, label: &str, version: Option<u32>, yes: bool) -> anyhow::Result<()> {
+    let path = settings.data_dir.join("overt.sqlite3");
+    anyhow::ensure!(path.exists(), "there is no directory at {}", path.display());
+    let store = SqliteStore::open(&path)?;
+    let versions = match yes {
+        true => store.delete(label.as_bytes(), version, now())?,
+        false => store.values_of(label.as_bytes(), version)?,
+    };
+    let what = match yes {
+        true => "deleted",
+        false => "would be deleted (--yes does it)",
+    };
+    println!("{} values {what}: versions {versions:?}", versions.len());
+    Ok(())
 }
 
 fn log(format: LogFormat) {

@@ -44,7 +44,11 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     let access = access(&settings, &config)?;
     let guard = Guard::new(settings.guard_file());
     let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
-    let descriptor = Descriptor::new(&settings.origin, &config, access.requires_signed_value())?;
+    let mut descriptor =
+        Descriptor::new(&settings.origin, &config, access.requires_signed_value())?;
+    if settings.prove_absence {
+        descriptor.offer("absence");
+    }
 
     let shared = Arc::new(Shared::new(
         store,
@@ -61,6 +65,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         max_updates: settings.batch_size,
         max_leaves_per_entry: settings.leaves_per_entry,
         heartbeat: settings.heartbeat(),
+        padding: settings.padding,
     };
     let (mut sequencer, updates) = Sequencer::new(
         Arc::clone(&shared),

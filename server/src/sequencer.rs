@@ -37,6 +37,8 @@ pub struct Pace {
     pub max_leaves_per_entry: usize,
     /// An entry is added when nothing happened for so long.
     pub heartbeat: Duration,
+    /// Mean time between padding entries; none are added without it.
+    pub padding: Option<Duration>,
 }
 
 /// What became of an update.
@@ -181,20 +183,42 @@ impl<S: Store> Sequencer<S> {
 
     /// Appends a log entry without changes: the first of a new log, or a heartbeat.
     pub fn heartbeat(&mut self) -> Result<(), DirectoryError> {
-        self.append(Vec::new()).map(|_| ())
+        self.append(Vec::new(), Vec::new()).map(|_| ())
+    }
+
+    /// Appends a log entry with a leaf that belongs to no label. Nobody but this server can tell it
+    /// from an update: VRF outputs and commitments are as random as this.
+    fn pad(&mut self) -> Result<(), DirectoryError> {
+        let mut leaf = PrefixLeaf {
+            vrf_output: [0; suite::NH],
+            commitment: [0; suite::NH],
+        };
+        let random = Refusal::Damaged("the operating system gives no randomness");
+        getrandom::fill(&mut leaf.vrf_output).map_err(|_| random)?;
+        getrandom::fill(&mut leaf.commitment).map_err(|_| random)?;
+        self.append(Vec::new(), vec![leaf]).map(|_| ())
     }
 
     /// Runs until all [`Updates`] handles are dropped and the queue is empty; everything accepted
     /// is then published. An error means that the store failed: nothing more is accepted.
     pub async fn run(mut self) -> Result<(), DirectoryError> {
         let mut held: VecDeque<Waiting> = VecDeque::new();
+        let mut padding = self.pace.padding.map(random_wait);
         loop {
+            if padding.is_some_and(|due| due <= tokio::time::Instant::now()) {
+                self = blocking(self, Self::pad).await?;
+                metrics::counter!("overt_padding_entries_total").increment(1);
+                padding = self.pace.padding.map(random_wait);
+            }
             let idle_since = Duration::from_millis(now().saturating_sub(self.tip.timestamp));
             let until_heartbeat = self.pace.heartbeat.saturating_sub(idle_since);
             if held.is_empty() {
-                match tokio::time::timeout(until_heartbeat, self.queue.recv()).await {
+                let heartbeat = tokio::time::Instant::now() + until_heartbeat;
+                let next = padding.map_or(heartbeat, |due| due.min(heartbeat));
+                match tokio::time::timeout_at(next, self.queue.recv()).await {
                     Ok(Some(waiting)) => held.push_back(waiting),
                     Ok(None) => return Ok(()),
+                    Err(_) if next < heartbeat => continue,
                     Err(_) => {
                         self = blocking(self, |this| this.heartbeat()).await?;
                         metrics::counter!("overt_heartbeats_total").increment(1);
@@ -233,7 +257,7 @@ impl<S: Store> Sequencer<S> {
             return Ok(());
         }
         let updates = accepted.len();
-        let done = self.append(accepted)?;
+        let done = self.append(accepted, Vec::new())?;
         metrics::histogram!("overt_batch_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("overt_batch_updates").record(updates as f64);
         metrics::counter!("overt_updates_total").increment(updates as u64);
@@ -319,11 +343,10 @@ impl<S: Store> Sequencer<S> {
                     .map_err(|e| fail(e.into()))?;
                 let row =
                     row.ok_or_else(|| fail(Refusal::Damaged("a version is missing").into()))?;
-                records
-                    .reader
-                    .value(row.leaf)
-                    .map_err(|e| fail(e.into()))?
-                    .map(|(_, v)| v.value)
+                let value = records.reader.value(row.leaf).map_err(|e| fail(e.into()))?;
+                // Nobody can show to be the owner of what was deleted.
+                let (_, value) = value.ok_or_else(|| fail(Refusal::Deleted.into()))?;
+                Some(value.value)
             }
         };
         let proposed = Proposed {
@@ -418,8 +441,13 @@ impl<S: Store> Sequencer<S> {
         Ok((new, commitment))
     }
 
-    /// Makes log entries of the updates, commits them, signs and publishes the head.
-    fn append(&mut self, accepted: Vec<Accepted>) -> Result<Vec<(Waiting, u64)>, DirectoryError> {
+    /// Makes log entries of the updates, commits them, signs and publishes the head. `padding` goes
+    /// into the first of them.
+    fn append(
+        &mut self,
+        accepted: Vec<Accepted>,
+        mut padding: Vec<PrefixLeaf>,
+    ) -> Result<Vec<(Waiting, u64)>, DirectoryError> {
         let before = self.tip.clone();
         let mut batch = Batch {
             entries: Vec::new(),
@@ -433,7 +461,7 @@ impl<S: Store> Sequencer<S> {
         let timestamp = now();
         loop {
             let position = batch.tip.size;
-            let mut leaves: Vec<PrefixLeaf> = Vec::new();
+            let mut leaves: Vec<PrefixLeaf> = std::mem::take(&mut padding);
             while let Some(next) = accepted.next_if(|next| {
                 leaves.is_empty()
                     || leaves.len() + next.leaves.len() <= self.pace.max_leaves_per_entry
@@ -554,6 +582,14 @@ async fn blocking<S: Store>(
     });
     done.await
         .unwrap_or_else(|_| Err(Refusal::Damaged("the sequencer panicked").into()))
+}
+
+/// When the next padding entry is due, as if they came from people: waits are memoryless.
+fn random_wait(mean: Duration) -> tokio::time::Instant {
+    let uniform = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
+    // A cut far out, so that the time stays representable.
+    let wait = mean.mul_f64((-uniform.max(1e-9).ln()).min(20.0));
+    tokio::time::Instant::now() + wait
 }
 
 /// The server's clock, in milliseconds since the Unix epoch.

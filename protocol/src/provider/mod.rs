@@ -13,7 +13,7 @@ mod update;
 pub use append::{Appended, Tip, append};
 pub use audit::auditor_update;
 pub use monitor::{contact_monitor, credential_update, distinguished, owner_init, owner_monitor};
-pub use search::search;
+pub use search::{absence, search};
 pub use update::{groups_after, update};
 
 use thiserror::Error;
@@ -99,6 +99,9 @@ pub enum Refusal {
     /// The version can no longer be proved.
     #[error("the version has expired")]
     Expired,
+    /// The value and its opening were deleted.
+    #[error("the value of this version was deleted")]
+    Deleted,
     /// `greatest_version` is greater than that of the label, or there is nothing to do.
     #[error("greatest_version does not allow this update")]
     VersionConflict,

@@ -3,8 +3,8 @@
 use crate::error::VerifyError;
 use crate::provider::record::{record, search_steps};
 use crate::provider::{Directory, Refusal};
-use crate::search::{fixed_version, greatest_version};
-use crate::wire::{SearchRequest, SearchResponse};
+use crate::search::{self, fixed_version, greatest_version};
+use crate::wire::{AbsenceRequest, AbsenceResponse, SearchRequest, SearchResponse};
 
 /// Answers a search.
 pub fn search<D: Directory>(
@@ -40,6 +40,27 @@ pub fn search<D: Directory>(
         value,
         binary_ladder,
         search,
+    })
+}
+
+/// Answers with proof that a label has no version.
+pub fn absence<D: Directory>(
+    directory: &D,
+    request: &AbsenceRequest,
+) -> Result<AbsenceResponse, D::Error> {
+    if directory.greatest_version(&request.label)?.is_some() {
+        return Err(Refusal::Invalid("the label exists").into());
+    }
+    let (full_tree_head, binary_ladder, proof) =
+        record(directory, request.last, &request.label, |view| {
+            let steps = view.source.ladder_steps(&[0], |_| false)?;
+            search::absence(view)?;
+            Ok(steps)
+        })?;
+    Ok(AbsenceResponse {
+        full_tree_head,
+        binary_ladder,
+        absence: proof,
     })
 }
 

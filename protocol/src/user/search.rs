@@ -6,12 +6,13 @@ use crate::codec::Decode;
 use crate::error::VerifyError;
 use crate::ladder::base_ladder;
 use crate::prefix_tree::Lookup;
-use crate::search::{Found, fixed_version, greatest_version};
+use crate::search::{Found, absence, fixed_version, greatest_version};
 use crate::user::Verifier;
 use crate::user::consume::Known;
 use crate::user::state::TreeState;
 use crate::wire::{
-    BinaryLadderStep, HashValue, Opening, SearchRequest, SearchResponse, UpdateValue,
+    AbsenceRequest, AbsenceResponse, BinaryLadderStep, HashValue, Opening, SearchRequest,
+    SearchResponse, UpdateValue,
 };
 
 /// The value of a version of a label, proved to be in the log. Only verification makes one.
@@ -130,6 +131,32 @@ impl Verifier {
             found,
             ladder: known,
         })
+    }
+
+    /// Verifies the response to `request`: proof that the label has no version. Returns the state to
+    /// keep from now on.
+    pub fn absence(
+        &self,
+        state: Option<&TreeState>,
+        request: &AbsenceRequest,
+        response: &[u8],
+        now: u64,
+    ) -> Result<TreeState, VerifyError> {
+        let response = AbsenceResponse::from_bytes(response, &self.config)?;
+        let known = self.ladder(&request.label, &[0], &response.binary_ladder)?;
+        if known.values().any(|lookup| lookup.commitment.is_some()) {
+            return Err(VerifyError::CommitmentSurplus(0));
+        }
+        let ((), verified) = self.run(
+            state,
+            request.last,
+            &response.full_tree_head,
+            &response.absence,
+            &known,
+            now,
+            absence,
+        )?;
+        Ok(verified.state)
     }
 
     /// Verifies the value of the target version of a search, and the steps of its ladder (steps 1

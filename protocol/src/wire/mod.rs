@@ -22,7 +22,7 @@ pub use proof::{
     BinaryLadderStep, CombinedTreeProof, InclusionProof, LogEntry, PrefixLeaf, PrefixProof,
     PrefixSearchResult,
 };
-pub use search::{SearchRequest, SearchResponse};
+pub use search::{AbsenceRequest, AbsenceResponse, SearchRequest, SearchResponse};
 pub use third_party::{AuditorUpdate, ManagerUpdateRequest};
 pub use tree_head::{AuditorTreeHead, AuditorTreeHeadTbs, FullTreeHead, TreeHead, TreeHeadTbs};
 pub use update::{

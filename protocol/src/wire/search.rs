@@ -34,6 +34,65 @@ pub struct SearchResponse {
     pub search: CombinedTreeProof,
 }
 
+/// Asks for proof that a label has no version. Not of the draft, which defines no negative result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsenceRequest {
+    /// The tree size that the user last observed.
+    pub last: Option<u64>,
+    /// At most 255 bytes.
+    pub label: Vec<u8>,
+}
+
+/// The answer to an [`AbsenceRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsenceResponse {
+    /// The head that the proof leads to.
+    pub full_tree_head: FullTreeHead,
+    /// The VRF proof of version 0, without a commitment.
+    pub binary_ladder: Vec<BinaryLadderStep>,
+    /// Updating the view, then a lookup of version 0 in each log entry that a greatest-version
+    /// search looks at.
+    pub absence: CombinedTreeProof,
+}
+
+impl Encode for AbsenceRequest {
+    fn encode(&self, w: &mut Writer) {
+        encode_last(w, self.last);
+        encode_label(w, &self.label);
+    }
+}
+
+impl Decode<()> for AbsenceRequest {
+    fn decode(r: &mut Reader<'_>, _: &()) -> Result<Self, DecodeError> {
+        Ok(Self {
+            last: decode_last(r)?,
+            label: decode_label(r)?,
+        })
+    }
+}
+
+impl Encode for AbsenceResponse {
+    fn encode(&self, w: &mut Writer) {
+        self.full_tree_head.encode(w);
+        w.vector(Width::One, &self.binary_ladder, "binary_ladder", |w, s| {
+            s.encode(w)
+        });
+        self.absence.encode(w);
+    }
+}
+
+impl Decode<Configuration> for AbsenceResponse {
+    fn decode(r: &mut Reader<'_>, config: &Configuration) -> Result<Self, DecodeError> {
+        Ok(Self {
+            full_tree_head: FullTreeHead::decode(r, config)?,
+            binary_ladder: r.vector(Width::One, "binary_ladder", |r| {
+                BinaryLadderStep::decode(r, config)
+            })?,
+            absence: CombinedTreeProof::decode(r, &())?,
+        })
+    }
+}
+
 impl Encode for SearchRequest {
     fn encode(&self, w: &mut Writer) {
         encode_last(w, self.last);

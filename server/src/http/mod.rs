@@ -66,6 +66,7 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
             "/v1/credential-update",
             post(operations::credential_update::<S>),
         )
+        .route("/v1/absence", post(operations::absence::<S>))
         .route("/v1/auditor-updates", get(audit::updates::<S>))
         .route("/v1/tree-head", get(audit::tree_head::<S>))
         .route("/v1/auditor-head", post(audit::put_head::<S>))

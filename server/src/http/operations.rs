@@ -12,8 +12,8 @@ use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::provider;
 use overt_protocol::wire::{
-    ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest, OwnerInitRequest,
-    OwnerMonitorRequest, SearchRequest, UpdateRequest,
+    AbsenceRequest, ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest,
+    OwnerInitRequest, OwnerMonitorRequest, SearchRequest, UpdateRequest,
 };
 use zeroize::Zeroizing;
 
@@ -34,6 +34,15 @@ pub(super) async fn search<S: Store>(State(api): ApiState<S>, body: Body) -> Ans
         encoded(provider::search(at, &request)?)
     })
     .await
+}
+
+pub(super) async fn absence<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+    if api.descriptor.path("absence").is_none() {
+        return Err(crate::http::problem::not_found().await);
+    }
+    let request = decode::<AbsenceRequest>(body)?;
+    let prove = move |_: &Api<S>, at: &Snapshot<'_, S>| encoded(provider::absence(at, &request)?);
+    answer("absence", api, prove).await
 }
 
 pub(super) async fn contact_monitor<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {

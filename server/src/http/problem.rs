@@ -36,6 +36,8 @@ pub enum Code {
     LastAhead,
     /// The version can no longer be proved.
     Expired,
+    /// The value was deleted, for good.
+    Deleted,
     /// The body is too large.
     TooLarge,
     /// The value is not one that this directory takes.
@@ -77,6 +79,7 @@ impl Code {
                 "The client has seen a larger tree",
             ),
             Self::Expired => ("expired", S::GONE, "The version has expired"),
+            Self::Deleted => ("deleted", S::GONE, "The value was deleted"),
             Self::TooLarge => (
                 "too-large",
                 S::PAYLOAD_TOO_LARGE,
@@ -182,6 +185,7 @@ impl From<Refusal> for Problem {
             Refusal::LastAhead { .. } => Code::LastAhead,
             Refusal::NotFound => Code::NotFound,
             Refusal::Expired => Code::Expired,
+            Refusal::Deleted => Code::Deleted,
             Refusal::VersionConflict => Code::VersionConflict,
             Refusal::Invalid(_) => Code::MalformedRequest,
             Refusal::Damaged(what) => {

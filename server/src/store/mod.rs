@@ -33,6 +33,9 @@ pub trait Store: Send + Sync + 'static {
     fn signed_head(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
     /// Records the signature of the head at `size`, durably.
     fn put_signed_head(&self, size: u64, signature: &[u8]) -> Result<(), StoreError>;
+    /// Deletes openings and values of a label, of one version or all, so that they cannot be
+    /// recovered. Returns the versions. `now`, in milliseconds since the Unix epoch, is kept.
+    fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError>;
     /// The auditor's last head, encoded.
     fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError>;
     /// Records the auditor's head, durably.
@@ -59,6 +62,8 @@ pub trait Reader {
     fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError>;
     /// The opening and value of a leaf.
     fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError>;
+    /// Whether the opening and value of a leaf were deleted.
+    fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError>;
     /// The greatest leaf id; 0 if there is none.
     fn last_leaf(&self) -> Result<LeafId, StoreError>;
 }

@@ -34,6 +34,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS opening (
         leaf INTEGER PRIMARY KEY, opening BLOB NOT NULL, value BLOB NOT NULL, signature BLOB);
+    CREATE TABLE IF NOT EXISTS deleted (leaf INTEGER PRIMARY KEY, at INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS version (
         label BLOB NOT NULL, version INTEGER NOT NULL,
         position INTEGER NOT NULL, leaf INTEGER NOT NULL,
@@ -88,6 +89,12 @@ impl SqliteStore {
             idle: Mutex::new(Vec::new()),
             writer: Mutex::new(writer),
         })
+    }
+
+    /// The versions of a label whose values are there, or whether one is.
+    pub fn values_of(&self, label: &[u8], version: Option<u32>) -> Result<Vec<u32>, StoreError> {
+        let found = values_of(&self.writer(), label, version)?;
+        Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -217,6 +224,32 @@ impl Store for SqliteStore {
             params![integer(size)?, signature],
         )?;
         Ok(())
+    }
+
+    fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError> {
+        let mut writer = self.writer();
+        // Freed pages are overwritten, and no copy stays behind in the write-ahead log.
+        writer.pragma_update(None, "secure_delete", true)?;
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let found = values_of(&tx, label, version)?;
+        for (_, leaf) in &found {
+            tx.execute("DELETE FROM opening WHERE leaf = ?1", [leaf])?;
+            tx.execute(
+                "INSERT INTO deleted VALUES (?1, ?2)",
+                params![leaf, integer(now)?],
+            )?;
+        }
+        tx.commit()?;
+        let busy: i64 =
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            return Err(StoreError::Damaged(
+                "the values are deleted, but the write-ahead log could not be emptied because the \
+                 database is in use; run this again"
+                    .to_owned(),
+            ));
+        }
+        Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
     fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -388,10 +421,35 @@ impl Reader for SqliteReader<'_> {
         )
     }
 
+    fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError> {
+        let found: Option<i64> = self.one(
+            "SELECT 1 FROM deleted WHERE leaf = ?1",
+            [integer(leaf)?],
+            |row| row.get(0),
+        )?;
+        Ok(found.is_some())
+    }
+
     fn last_leaf(&self) -> Result<LeafId, StoreError> {
         let last: Option<i64> = self.query_row("SELECT max(id) FROM leaf", [], |row| row.get(0))?;
         Ok(last.map_or(0, i64::unsigned_abs))
     }
+}
+
+/// Versions and leaves of a label whose values are there.
+fn values_of(
+    connection: &Connection,
+    label: &[u8],
+    version: Option<u32>,
+) -> Result<Vec<(u32, i64)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT v.version, v.leaf FROM version v JOIN opening o ON o.leaf = v.leaf
+         WHERE v.label = ?1 AND (?2 IS NULL OR v.version = ?2) ORDER BY v.version",
+    )?;
+    let rows = statement.query_map(params![label, version], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// SQLite's integers are signed.

@@ -296,20 +296,21 @@ pub(crate) enum ExchangeCommand {
 }
 
 /// Every operation but `credential`.
-const REQUESTS: [(&str, &str); 7] = [
+const REQUESTS: [(&str, &str); 8] = [
     ("op", "search"),
     ("op", "update"),
     ("op", "owner-init"),
     ("op", "owner-monitor"),
     ("op", "contact-monitor"),
     ("op", "distinguished"),
+    ("op", "absence"),
     ("op", "credential-update"),
 ];
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExchangeVerify {
-    /// search, update, owner-init, owner-monitor, contact-monitor, distinguished, credential (which
-    /// has no request) or credential-update.
+    /// search, update, owner-init, owner-monitor, contact-monitor, distinguished, absence,
+    /// credential (which has no request) or credential-update.
     #[arg(long)]
     pub(crate) op: Operation,
     /// The encoded Configuration.

@@ -167,7 +167,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 pub(crate) fn client_code(error: &ClientError) -> u8 {
     match error {
         error if error.is_misbehaviour() => NOT_VERIFIED,
-        ClientError::NotFound(_) | ClientError::NotRegistered => NOT_FOUND,
+        ClientError::NotFound(_) | ClientError::Absent { .. } | ClientError::NotRegistered => {
+            NOT_FOUND
+        }
         ClientError::Refused(problem) if problem.status == 410 => NOT_FOUND,
         ClientError::Unreachable(_) | ClientError::Unsettled => UNREACHABLE,
         ClientError::LabelLength => USAGE,
