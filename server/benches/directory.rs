@@ -278,8 +278,7 @@ impl Log {
                     position: tip.size,
                     leaf,
                 },
-                opening,
-                update,
+                opened: Some((opening, update)),
             });
         }
         prepared

@@ -7,7 +7,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// What an update would do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Proposed<'a> {
     /// The label.
     pub label: &'a [u8],
@@ -16,7 +16,7 @@ pub struct Proposed<'a> {
     /// The value of the version before; none for a new label.
     pub previous: Option<&'a [u8]>,
     /// The new values, in order.
-    pub values: &'a [Vec<u8>],
+    pub values: Vec<&'a [u8]>,
     /// The bearer token that came with the request.
     pub token: Option<&'a str>,
 }
@@ -75,7 +75,7 @@ impl Access for Open {
 
     fn check(&self, proposed: &Proposed<'_>) -> Result<(), AccessError> {
         let mut previous = proposed.previous;
-        for (version, value) in (proposed.version..).zip(proposed.values) {
+        for (version, value) in (proposed.version..).zip(proposed.values.iter().copied()) {
             let wrong = |error| AccessError::SignedValue { version, error };
             let signed = SignedValue::decode(value).map_err(wrong)?;
             match previous {
@@ -100,6 +100,26 @@ impl Access for Open {
             }
             _ => current == value,
         }
+    }
+}
+
+/// The Third-Party Manager's: what the Service Operator signed may be written, and nothing else.
+/// The signatures themselves are part of the protocol, and checked with it.
+#[derive(Debug)]
+pub struct OperatorSigned;
+
+impl Access for OperatorSigned {
+    fn requires_signed_value(&self) -> bool {
+        false
+    }
+
+    fn check(&self, _: &Proposed<'_>) -> Result<(), AccessError> {
+        Ok(())
+    }
+
+    fn is_repeat(&self, _: &[u8], _: &[u8]) -> bool {
+        // The operator has used up the version that it signed.
+        false
     }
 }
 

@@ -27,8 +27,22 @@ pub enum AccessPolicy {
 pub enum Mode {
     /// Users who looked up a label monitor it.
     ContactMonitoring,
+    /// A third party keeps the tree, and the Service Operator authorizes what goes in.
+    ThirdPartyManagement,
     /// A third party replays the log and signs its heads.
     ThirdPartyAuditing,
+}
+
+/// What this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The whole directory; with `mode = "third-party-management"`, the manager's part.
+    All,
+    /// The Third-Party Manager: keeps the tree.
+    Manager,
+    /// The Service Operator in front of a manager: access control and signatures on values.
+    Operator,
 }
 
 /// How logs are written.
@@ -53,6 +67,15 @@ pub struct Settings {
     pub origin: String,
     /// `KT_128_SHA256_Ed25519` or `KT_128_SHA256_P256`. Fixed when the log is created.
     pub cipher_suite: String,
+    /// What this process is.
+    pub role: Role,
+    /// The manager's address, for the operator.
+    pub manager_url: Option<String>,
+    /// The key that signs values, for the operator; default `keys/leaf` in the data directory.
+    pub leaf_key_file: Option<PathBuf>,
+    /// The Service Operator's public key, in hexadecimal, as `overt-server leaf-key` prints it, for
+    /// the manager. Fixed when the log is created.
+    pub leaf_public_key: Option<String>,
     /// How the log is deployed. Fixed when the log is created.
     pub mode: Mode,
     /// The auditor's public key, in hexadecimal, as `overt-auditor key` prints it. Fixed when the
@@ -132,6 +155,10 @@ impl Default for Settings {
             data_dir: default_data_dir(),
             origin: "localhost/overt".to_owned(),
             cipher_suite: CipherSuite::Kt128Sha256Ed25519.name().to_owned(),
+            role: Role::All,
+            manager_url: None,
+            leaf_key_file: None,
+            leaf_public_key: None,
             mode: Mode::ContactMonitoring,
             auditor_public_key: None,
             max_auditor_lag: hours(1),
@@ -207,7 +234,12 @@ impl Settings {
             figment = figment.merge(Toml::file_exact(file));
         }
         // Keys and the path of the file itself are read elsewhere.
-        let env = Env::prefixed("OVERT_SERVER_").ignore(&["config", "signature_key", "vrf_key"]);
+        let env = Env::prefixed("OVERT_SERVER_").ignore(&[
+            "config",
+            "signature_key",
+            "vrf_key",
+            "leaf_key",
+        ]);
         figment
             .merge(env)
             .merge(Serialized::defaults(flags))
@@ -265,13 +297,36 @@ impl Settings {
                 "goes with mode = \"third-party-auditing\", which needs it",
             );
         }
-        if let Some(key) = &self.auditor_public_key
-            && hex::decode(key).is_err()
+        let is_manager = self.role == Role::Manager;
+        if (self.mode == Mode::ThirdPartyManagement) != is_manager
+            || is_manager != self.leaf_public_key.is_some()
         {
             return invalid(
-                "auditor_public_key",
-                "expected hexadecimal, as overt-auditor key prints it",
+                "role, mode, leaf_public_key",
+                "role = \"manager\", mode = \"third-party-management\" and leaf_public_key go \
+                 together",
             );
+        }
+        if (self.role == Role::Operator) != self.manager_url.is_some() {
+            return invalid(
+                "manager_url",
+                "goes with role = \"operator\", which needs it",
+            );
+        }
+        if self.role == Role::Operator && self.access != AccessPolicy::Token {
+            return invalid(
+                "access",
+                "an operator needs access = \"token\": a version that the manager skipped would \
+                 break the signatures that access = \"open\" asks of users",
+            );
+        }
+        for (setting, key) in [
+            ("auditor_public_key", &self.auditor_public_key),
+            ("leaf_public_key", &self.leaf_public_key),
+        ] {
+            if key.as_ref().is_some_and(|key| hex::decode(key).is_err()) {
+                return invalid(setting, "expected hexadecimal");
+            }
         }
         if self.mode == Mode::ThirdPartyAuditing && self.leaves_per_entry > 255 {
             return invalid(
@@ -318,8 +373,12 @@ impl Settings {
 
     /// The deployment mode with its parameters.
     pub fn deployment(&self) -> DeploymentMode {
-        let key = self.auditor_public_key.as_deref();
+        let key = self.auditor_public_key.as_ref();
+        let key = key.or(self.leaf_public_key.as_ref());
         match (self.mode, key.map(hex::decode)) {
+            (Mode::ThirdPartyManagement, Some(Ok(leaf_public_key))) => {
+                DeploymentMode::ThirdPartyManagement { leaf_public_key }
+            }
             (Mode::ThirdPartyAuditing, Some(Ok(auditor_public_key))) => {
                 DeploymentMode::ThirdPartyAuditing {
                     max_auditor_lag: u64::try_from(self.max_auditor_lag.as_millis())
@@ -342,6 +401,13 @@ impl Settings {
         self.signature_key_file
             .clone()
             .unwrap_or_else(|| self.data_dir.join("keys/signature"))
+    }
+
+    /// Where the key that signs values is.
+    pub fn leaf_key_file(&self) -> PathBuf {
+        self.leaf_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/leaf"))
     }
 
     /// Where the VRF key is.

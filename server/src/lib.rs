@@ -25,6 +25,7 @@ pub mod error;
 pub mod guard;
 pub mod http;
 pub mod keys;
+pub mod operator;
 pub mod replay;
 pub mod run;
 pub mod sequencer;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use overt_server::config::{AccessPolicy, LogFormat, Settings};
+use overt_server::config::{AccessPolicy, LogFormat, Role, Settings};
+use overt_server::operator;
 use overt_server::sequencer::now;
 use overt_server::store::{SqliteStore, Store};
 use serde::Serialize;
@@ -54,6 +55,11 @@ struct Flags {
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
+    /// What this process is: `all`, or one of the two of third-party management, `manager` and
+    /// `operator` [default: all].
+    #[arg(long, global = true, value_parser = parse_role, value_name = "ROLE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     /// Name of the directory: a URL without its schema [default: localhost/overt].
     #[arg(long, global = true, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +99,9 @@ struct Flags {
 enum Command {
     /// Run the directory (the same as no command).
     Run,
+    /// Print the Service Operator's public key, for the manager's `leaf_public_key`; makes the key if
+    /// there is none yet.
+    LeafKey,
     /// Look at settings without running.
     Config {
         #[command(subcommand)]
@@ -145,6 +154,15 @@ fn parse_access(text: &str) -> Result<AccessPolicy, String> {
     }
 }
 
+fn parse_role(text: &str) -> Result<Role, String> {
+    match text {
+        "all" => Ok(Role::All),
+        "manager" => Ok(Role::Manager),
+        "operator" => Ok(Role::Operator),
+        _ => Err("expected `all`, `manager` or `operator`".to_owned()),
+    }
+}
+
 fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -171,6 +189,13 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = Settings::load(cli.options.config.as_deref(), &cli.options.flags)?;
     match cli.command {
+        Some(Command::LeafKey) => {
+            println!(
+                "{}",
+                hex::encode(operator::leaf_key(&settings)?.public_key())
+            );
+            Ok(())
+        }
         Some(Command::Label {
             command:
                 LabelCommand::Delete {
@@ -190,7 +215,12 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(overt_server::run::run(settings, stopped()))
+            match settings.role {
+                Role::Operator => runtime.block_on(operator::run(settings, stopped())),
+                Role::All | Role::Manager => {
+                    runtime.block_on(overt_server::run::run(settings, stopped()))
+                }
+            }
         }
     }
 }

@@ -139,8 +139,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
                 label,
                 version,
                 row,
-                opening,
-                update,
+                opened: Some((opening, update)),
             });
         }
         let timestamp = entry["timestamp"].as_u64().context("`timestamp`")?;

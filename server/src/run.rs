@@ -16,8 +16,8 @@ use overt_protocol::user::Verifier;
 use overt_protocol::wire::{AuditorTreeHead, Configuration};
 use zeroize::Zeroizing;
 
-use crate::access::{Access, Open, Token};
-use crate::config::{AccessPolicy, Settings};
+use crate::access::{Access, Open, OperatorSigned, Token};
+use crate::config::{AccessPolicy, Role, Settings};
 use crate::directory::Shared;
 use crate::guard::Guard;
 use crate::http::{Api, Limits, router};
@@ -103,7 +103,23 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     );
     let app = router(Arc::clone(&api), limits);
     drop(api);
-    serve(&settings, app, sequencer, stop).await
+    let mut sequencer = tokio::spawn(sequencer.run());
+    let failed = serve(&settings, app, async {
+        tokio::select! {
+            () = stop => None,
+            ended = &mut sequencer => Some(ended),
+        }
+    })
+    .await?;
+    match failed {
+        Some(ended) => {
+            ended?.context("the sequencer failed; no update was acknowledged that is not stored")?
+        }
+        // Requests under way were answered, which ended the queue, which ends the sequencer.
+        None => sequencer.await??,
+    }
+    tracing::info!("stopped");
+    Ok(())
 }
 
 /// Collects metrics. Samples of histograms are folded in every few seconds, scraped or not, so that
@@ -163,6 +179,9 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 fn access(settings: &Settings, config: &Configuration) -> anyhow::Result<Arc<dyn Access>> {
+    if settings.role == Role::Manager {
+        return Ok(Arc::new(OperatorSigned));
+    }
     Ok(match settings.access {
         AccessPolicy::Open => Arc::new(Open {
             config_hash: config.hash()?,
@@ -173,12 +192,12 @@ fn access(settings: &Settings, config: &Configuration) -> anyhow::Result<Arc<dyn
     })
 }
 
-async fn serve<S: Store>(
+/// Serves until `stop` completes and everything under way is answered.
+pub(crate) async fn serve<T>(
     settings: &Settings,
     app: axum::Router,
-    sequencer: Sequencer<S>,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+    stop: impl Future<Output = T>,
+) -> anyhow::Result<T> {
     let listen = settings.listen;
     let listener = std::net::TcpListener::bind(listen)
         .with_context(|| format!("cannot listen on {listen}"))?;
@@ -211,22 +230,10 @@ async fn serve<S: Store>(
         }
     };
     let http = tokio::spawn(http);
-    let mut sequencer = tokio::spawn(sequencer.run());
-    let failed = tokio::select! {
-        () = stop => None,
-        ended = &mut sequencer => Some(ended),
-    };
-    // Requests under way are answered, which ends the queue, which ends the sequencer.
+    let stopped = stop.await;
     handle.graceful_shutdown(Some(settings.request_timeout));
     http.await??;
-    match failed {
-        Some(ended) => {
-            ended?.context("the sequencer failed; no update was acknowledged that is not stored")?
-        }
-        None => sequencer.await??,
-    }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(stopped)
 }
 
 fn limit_headers(

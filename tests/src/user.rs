@@ -26,7 +26,8 @@ pub struct Answer {
 pub struct User {
     http: reqwest::Client,
     token: Option<String>,
-    verifier: Verifier,
+    /// Knows the configuration.
+    pub verifier: Verifier,
     /// The kept view.
     pub tree: Option<TreeState>,
     /// Owned labels.

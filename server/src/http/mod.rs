@@ -5,6 +5,7 @@ mod operations;
 mod problem;
 mod status;
 
+pub(crate) use operations::bearer;
 pub use problem::{Code, Problem};
 
 use std::sync::Arc;

@@ -12,8 +12,9 @@ use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::provider;
 use overt_protocol::wire::{
-    AbsenceRequest, ContactMonitorRequest, CredentialUpdateRequest, DistinguishedRequest,
-    OwnerInitRequest, OwnerMonitorRequest, SearchRequest, UpdateRequest,
+    AbsenceRequest, Configuration, ContactMonitorRequest, CredentialUpdateRequest, DeploymentMode,
+    DistinguishedRequest, ManagerUpdateRequest, OwnerInitRequest, OwnerMonitorRequest,
+    SearchRequest, UpdateRequest, UpdateValue,
 };
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ use crate::directory::Snapshot;
 use crate::error::DirectoryError;
 use crate::http::problem::join_error;
 use crate::http::{Api, Code, Problem};
-use crate::sequencer::Outcome;
+use crate::sequencer::{Outcome, Submission};
 use crate::store::Store;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -93,12 +94,17 @@ pub(super) async fn update<S: Store>(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let request = Arc::new(decode::<UpdateRequest>(body)?);
+    let (request, submission) = match api.shared.config.mode {
+        DeploymentMode::ThirdPartyManagement { .. } => {
+            from_operator(whole(body)?.as_ref(), &api.shared.config)?
+        }
+        _ => from_user(decode::<UpdateRequest>(body)?),
+    };
     let created = if request.values.is_empty() {
         None
     } else {
         let token = bearer(&headers);
-        match api.updates.update(Arc::clone(&request), token).await? {
+        match api.updates.update(submission, token).await? {
             Outcome::Created(position) => Some(position),
             Outcome::Behind => None,
         }
@@ -113,7 +119,47 @@ pub(super) async fn update<S: Store>(
     answer("update", api, prove).await
 }
 
-fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+fn from_user(request: UpdateRequest) -> (UpdateRequest, Submission) {
+    let unsigned = |value: &Vec<u8>| UpdateValue {
+        value: value.clone(),
+        signature: None,
+    };
+    let submission = Submission {
+        label: request.label.clone(),
+        greatest_version: request.greatest_version,
+        values: request.values.iter().map(unsigned).collect(),
+        signed_version: None,
+    };
+    (request, submission)
+}
+
+/// Section "Management": what the Service Operator forwards.
+fn from_operator(
+    body: &[u8],
+    config: &Configuration,
+) -> Result<(UpdateRequest, Submission), Problem> {
+    let request = ManagerUpdateRequest::from_bytes(body, config)?;
+    if request.values.is_empty() && request.signed_version != 0 {
+        let detail = "signed_version must be zero without values";
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    let values = request.values.iter().map(|update| update.value.clone());
+    let user = UpdateRequest {
+        last: request.last,
+        label: request.label.clone(),
+        greatest_version: request.greatest_version,
+        values: values.collect(),
+    };
+    let submission = Submission {
+        label: request.label,
+        greatest_version: request.greatest_version,
+        values: request.values,
+        signed_version: Some(request.signed_version),
+    };
+    Ok((user, submission))
+}
+
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = Zeroizing::new(token.trim().to_owned());
@@ -121,7 +167,11 @@ fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
 }
 
 fn decode<T: Decode<()>>(body: Body) -> Result<T, Problem> {
-    let body = body.map_err(|rejection| match rejection.status() {
+    Ok(T::from_bytes(&whole(body)?, &())?)
+}
+
+fn whole(body: Body) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             Code::TooLarge,
             "the request body is larger than this directory takes",
@@ -130,8 +180,7 @@ fn decode<T: Decode<()>>(body: Body) -> Result<T, Problem> {
             Code::MalformedRequest,
             "the request body did not arrive whole",
         ),
-    })?;
-    Ok(T::from_bytes(&body, &())?)
+    })
 }
 
 fn encoded(response: impl Encode) -> Result<Vec<u8>, DirectoryError> {

@@ -32,6 +32,8 @@ pub enum Code {
     VersionConflict,
     /// The value is the current one already.
     Unchanged,
+    /// The Service Operator signed a version that cannot be the next.
+    SignedVersion,
     /// The client has seen a larger tree than this directory has.
     LastAhead,
     /// The version can no longer be proved.
@@ -46,6 +48,8 @@ pub enum Code {
     Overloaded,
     /// The directory cannot answer now.
     Unavailable,
+    /// The Third-Party Manager signed two heads of one size.
+    Forked,
     /// The directory waits for its auditor.
     NotAudited,
     /// An auditor's head that is not the auditor's, or not of this log.
@@ -73,6 +77,11 @@ impl Code {
             ),
             Self::VersionConflict => ("version-conflict", S::CONFLICT, "Version conflict"),
             Self::Unchanged => ("unchanged", S::CONFLICT, "The value is unchanged"),
+            Self::SignedVersion => (
+                "signed-version",
+                S::CONFLICT,
+                "The signed version cannot be the next",
+            ),
             Self::LastAhead => (
                 "last-ahead",
                 S::CONFLICT,
@@ -92,6 +101,7 @@ impl Code {
             ),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
             Self::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "Unavailable"),
+            Self::Forked => ("forked", S::BAD_GATEWAY, "The manager forked the log"),
             Self::NotAudited => (
                 "not-audited",
                 S::SERVICE_UNAVAILABLE,
@@ -204,6 +214,8 @@ impl From<UpdateError> for Problem {
             UpdateError::Access(error) if error.is_wrong_signer() => Code::Forbidden,
             UpdateError::Access(_) => Code::InvalidValue,
             UpdateError::Unchanged => Code::Unchanged,
+            UpdateError::SignedVersion { .. } | UpdateError::Skipped(_) => Code::SignedVersion,
+            UpdateError::LeafSignature(_) => Code::Forbidden,
             UpdateError::QueueFull => Code::Overloaded,
             UpdateError::Stopping => Code::Unavailable,
             UpdateError::Directory(_) => Code::Unavailable,

@@ -86,10 +86,8 @@ pub struct NewVersion {
     pub version: u32,
     /// Where it goes.
     pub row: VersionRow,
-    /// The opening of its commitment.
-    pub opening: Opening,
-    /// Its value.
-    pub update: UpdateValue,
+    /// The opening of its commitment, and its value; none if the version counter is skipped.
+    pub opened: Option<(Opening, UpdateValue)>,
 }
 
 /// Log entries about to be stored, with everything that belongs to them.

@@ -168,12 +168,9 @@ impl Store for SqliteStore {
             let mut version = tx.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4)")?;
             for new in &batch.versions {
                 let leaf = integer(new.row.leaf)?;
-                opening.execute(params![
-                    leaf,
-                    new.opening,
-                    new.update.value,
-                    new.update.signature
-                ])?;
+                if let Some((bytes, update)) = &new.opened {
+                    opening.execute(params![leaf, bytes, update.value, update.signature])?;
+                }
                 version.execute(params![
                     new.label,
                     new.version,

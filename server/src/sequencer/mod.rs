@@ -4,6 +4,8 @@
 //! published, the callers answered. Signing is a pure function of what is committed, so that after
 //! a crash at any point the same head gets the same signature.
 
+mod evaluate;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,19 +13,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use overt_protocol::codec::Encode;
 use overt_protocol::provider::{Refusal, Tip, append};
 use overt_protocol::suite::{self, SigningKey};
-use overt_protocol::wire::{
-    CommitmentValue, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateRequest, UpdateValue, VrfInput,
-};
-use rayon::prelude::*;
+use overt_protocol::wire::{PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use crate::access::{Access, AccessError, Proposed};
+use crate::access::{Access, AccessError};
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::guard::Guard;
-use crate::store::{Batch, NewVersion, Reader, Store, StoreError, VersionRow};
+use crate::store::{Batch, NewVersion, Store, StoreError, VersionRow};
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +55,23 @@ pub enum UpdateError {
     /// The access policy refused it.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The Service Operator signed a version that exists already: a serious fault on its side.
+    #[error(
+        "the Service Operator signed version {signed}, but version {next} is the next: it must \
+         never sign a version twice"
+    )]
+    SignedVersion {
+        /// In the request.
+        signed: u32,
+        /// Of the log.
+        next: u32,
+    },
+    /// More version counters would be skipped than one proof can show.
+    #[error("{0} version counters would be skipped, more than one update can prove")]
+    Skipped(u32),
+    /// The Service Operator's signature does not verify.
+    #[error("the Service Operator's signature on version {0} does not verify")]
+    LeafSignature(u32),
     /// The first value repeats the current one.
     #[error("the value is the current one already; repeats make no new version")]
     Unchanged,
@@ -76,9 +92,22 @@ pub struct Updates {
     queue: mpsc::Sender<Waiting>,
 }
 
+/// What is to be created: an `UpdateRequest`, or a `ManagerUpdateRequest`.
+#[derive(Debug)]
+pub struct Submission {
+    /// At most 255 bytes.
+    pub label: Vec<u8>,
+    /// The greatest version that the requester knows of.
+    pub greatest_version: Option<u32>,
+    /// The values, signed by the Service Operator in Third-Party Management mode.
+    pub values: Vec<UpdateValue>,
+    /// The version in the Service Operator's first signature, in that mode.
+    pub signed_version: Option<u32>,
+}
+
 #[derive(Debug)]
 struct Waiting {
-    request: Arc<UpdateRequest>,
+    submission: Submission,
     token: Option<Zeroizing<String>>,
     answer: oneshot::Sender<Result<Outcome, UpdateError>>,
 }
@@ -87,12 +116,12 @@ impl Updates {
     /// Waits until the update's versions are durable and published.
     pub async fn update(
         &self,
-        request: Arc<UpdateRequest>,
+        submission: Submission,
         token: Option<Zeroizing<String>>,
     ) -> Result<Outcome, UpdateError> {
         let (answer, outcome) = oneshot::channel();
         let waiting = Waiting {
-            request,
+            submission,
             token,
             answer,
         };
@@ -268,179 +297,6 @@ impl<S: Store> Sequencer<S> {
         Ok(())
     }
 
-    /// Decides about each update and computes its VRF outputs and commitments, on all cores.
-    #[allow(clippy::type_complexity)]
-    fn evaluate(
-        &self,
-        batch: Vec<Waiting>,
-    ) -> Vec<(
-        Waiting,
-        Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Result<Outcome, UpdateError>>,
-    )> {
-        let chunk = batch
-            .len()
-            .div_ceil(rayon::current_num_threads() * 4)
-            .clamp(1, 256);
-        let chunks: Vec<Vec<Waiting>> = {
-            let mut rest = batch.into_iter().peekable();
-            let mut chunks = Vec::new();
-            while rest.peek().is_some() {
-                chunks.push(rest.by_ref().take(chunk).collect());
-            }
-            chunks
-        };
-        chunks
-            .into_par_iter()
-            .flat_map_iter(|chunk| {
-                let checked: Vec<_> = chunk
-                    .into_iter()
-                    .map(|waiting| {
-                        let checked = self.check(&waiting);
-                        (waiting, checked)
-                    })
-                    .collect();
-                self.commit_values(checked)
-            })
-            .collect()
-    }
-
-    /// The version that the first value gets.
-    fn check(&self, waiting: &Waiting) -> Result<u32, Result<Outcome, UpdateError>> {
-        let fail = |error: DirectoryError| Err(UpdateError::Directory(error));
-        let UpdateRequest {
-            label,
-            greatest_version,
-            values,
-            ..
-        } = &*waiting.request;
-        let records = self.shared.records().map_err(|e| fail(e.into()))?;
-        let greatest = records
-            .reader
-            .greatest_version(label, self.tip.size)
-            .map_err(|e| fail(e.into()))?;
-        if *greatest_version < greatest {
-            return Err(Ok(Outcome::Behind));
-        }
-        let conflict = || fail(Refusal::VersionConflict.into());
-        if *greatest_version > greatest || values.is_empty() {
-            return Err(conflict());
-        }
-        let version = greatest
-            .map_or(Some(0), |v| v.checked_add(1))
-            .ok_or_else(conflict)?;
-        let last = u32::try_from(values.len())
-            .ok()
-            .and_then(|n| version.checked_add(n));
-        if last.is_none() {
-            return Err(conflict());
-        }
-        let previous = match greatest {
-            None => None,
-            Some(greatest) => {
-                let row = records
-                    .reader
-                    .version(label, greatest)
-                    .map_err(|e| fail(e.into()))?;
-                let row =
-                    row.ok_or_else(|| fail(Refusal::Damaged("a version is missing").into()))?;
-                let value = records.reader.value(row.leaf).map_err(|e| fail(e.into()))?;
-                // Nobody can show to be the owner of what was deleted.
-                let (_, value) = value.ok_or_else(|| fail(Refusal::Deleted.into()))?;
-                Some(value.value)
-            }
-        };
-        let proposed = Proposed {
-            label,
-            version,
-            previous: previous.as_deref(),
-            values,
-            token: waiting.token.as_ref().map(|token| token.as_str()),
-        };
-        self.access.check(&proposed).map_err(|e| Err(e.into()))?;
-        if let (Some(current), [value]) = (&previous, values.as_slice())
-            && self.access.is_repeat(current, value)
-        {
-            return Err(Err(UpdateError::Unchanged));
-        }
-        Ok(version)
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn commit_values(
-        &self,
-        checked: Vec<(Waiting, Result<u32, Result<Outcome, UpdateError>>)>,
-    ) -> Vec<(
-        Waiting,
-        Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Result<Outcome, UpdateError>>,
-    )> {
-        // One batch of VRF evaluations shares its inversions.
-        let mut inputs = Vec::new();
-        for (waiting, first) in &checked {
-            let Ok(first) = first else { continue };
-            for (version, _) in (*first..).zip(&waiting.request.values) {
-                let label = &waiting.request.label;
-                inputs.push(VrfInput { label, version }.to_bytes().unwrap_or_default());
-            }
-        }
-        let alphas: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-        let mut outputs = self.shared.vrf.outputs(&alphas).into_iter();
-        checked
-            .into_iter()
-            .map(|(waiting, first)| {
-                let result = first.and_then(|first| {
-                    let mut versions = Vec::new();
-                    let mut leaves = Vec::new();
-                    for (version, value) in (first..).zip(&waiting.request.values) {
-                        let vrf_output = outputs.next().unwrap_or_default();
-                        let new = self
-                            .new_version(&waiting.request.label, version, value)
-                            .map_err(|e| Err(UpdateError::Directory(e)))?;
-                        leaves.push(PrefixLeaf {
-                            vrf_output,
-                            commitment: new.1,
-                        });
-                        versions.push(new.0);
-                    }
-                    Ok((versions, leaves))
-                });
-                (waiting, result)
-            })
-            .collect()
-    }
-
-    fn new_version(
-        &self,
-        label: &[u8],
-        version: u32,
-        value: &[u8],
-    ) -> Result<(NewVersion, [u8; 32]), DirectoryError> {
-        let mut opening = [0; suite::NC];
-        getrandom::fill(&mut opening)
-            .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
-        let update = UpdateValue {
-            value: value.to_vec(),
-            signature: None,
-        };
-        let committed = CommitmentValue {
-            opening: &opening,
-            label,
-            version,
-            update: &update,
-        };
-        let commitment = suite::commitment(&[&committed.to_bytes()?]);
-        let new = NewVersion {
-            label: label.to_vec(),
-            version,
-            row: VersionRow {
-                position: 0,
-                leaf: 0,
-            },
-            opening,
-            update,
-        };
-        Ok((new, commitment))
-    }
-
     /// Makes log entries of the updates, commits them, signs and publishes the head. `padding` goes
     /// into the first of them.
     fn append(
@@ -557,7 +413,7 @@ fn one_per_label(held: VecDeque<Waiting>, max: usize) -> (Vec<Waiting>, VecDeque
         if waiting.answer.is_closed() {
             continue;
         }
-        if batch.len() < max && labels.insert(waiting.request.label.clone()) {
+        if batch.len() < max && labels.insert(waiting.submission.label.clone()) {
             batch.push(waiting);
         } else {
             rest.push_back(waiting);

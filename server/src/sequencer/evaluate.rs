@@ -1,0 +1,236 @@
+//! Deciding about updates, and computing what they add to the prefix tree, on all cores.
+
+use overt_protocol::codec::Encode;
+use overt_protocol::provider::{Refusal, SKIPPED};
+use overt_protocol::suite::{self, VerifyingKey};
+use overt_protocol::wire::{
+    CommitmentValue, DeploymentMode, Opening, PrefixLeaf, UpdateTbs, UpdateValue, VrfInput,
+};
+use rayon::prelude::*;
+
+use crate::access::Proposed;
+use crate::error::DirectoryError;
+use crate::sequencer::{Outcome, Sequencer, Submission, UpdateError, Waiting};
+use crate::store::{NewVersion, Reader, Store, VersionRow};
+
+/// What an update comes to.
+pub(super) type Evaluated = Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Decided>;
+/// An update that creates nothing.
+pub(super) type Decided = Result<Outcome, UpdateError>;
+
+/// At most so many version counters are skipped at once: VRF proofs of all of them, of the new
+/// versions and of a ladder must fit into one `binary_ladder` of 255 steps.
+const MAX_SKIPPED: u32 = 128;
+
+/// Where the new versions of an update go.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The first new version, which may be a skipped one.
+    first: u32,
+    /// How many are skipped.
+    skipped: u32,
+}
+
+impl<S: Store> Sequencer<S> {
+    /// Decides about each update and computes its VRF outputs and commitments.
+    pub(super) fn evaluate(&self, batch: Vec<Waiting>) -> Vec<(Waiting, Evaluated)> {
+        let chunk = batch
+            .len()
+            .div_ceil(rayon::current_num_threads() * 4)
+            .clamp(1, 256);
+        let chunks: Vec<Vec<Waiting>> = {
+            let mut rest = batch.into_iter().peekable();
+            let mut chunks = Vec::new();
+            while rest.peek().is_some() {
+                chunks.push(rest.by_ref().take(chunk).collect());
+            }
+            chunks
+        };
+        chunks
+            .into_par_iter()
+            .flat_map_iter(|chunk| {
+                let checked: Vec<_> = chunk
+                    .into_iter()
+                    .map(|waiting| {
+                        let checked = self.check(&waiting);
+                        (waiting, checked)
+                    })
+                    .collect();
+                self.commit_values(checked)
+            })
+            .collect()
+    }
+
+    /// Where the update's versions go, if it is allowed.
+    fn check(&self, waiting: &Waiting) -> Result<Place, Decided> {
+        let fail = |error: DirectoryError| Err(UpdateError::Directory(error));
+        let Submission {
+            label,
+            greatest_version,
+            values,
+            ..
+        } = &waiting.submission;
+        let records = self.shared.records().map_err(|e| fail(e.into()))?;
+        let greatest = records
+            .reader
+            .greatest_version(label, self.tip.size)
+            .map_err(|e| fail(e.into()))?;
+        if *greatest_version < greatest {
+            return Err(Ok(Outcome::Behind));
+        }
+        let conflict = || fail(Refusal::VersionConflict.into());
+        if *greatest_version > greatest || values.is_empty() {
+            return Err(conflict());
+        }
+        let next = greatest
+            .map_or(Some(0), |v| v.checked_add(1))
+            .ok_or_else(conflict)?;
+        let place = self.check_signed(&waiting.submission, next).map_err(Err)?;
+        let count = u32::try_from(values.len()).ok();
+        let last = count.and_then(|n| next.checked_add(n)?.checked_add(place.skipped));
+        if last.is_none() {
+            return Err(conflict());
+        }
+        let previous = match greatest {
+            None => None,
+            Some(greatest) => {
+                let row = records
+                    .reader
+                    .version(label, greatest)
+                    .map_err(|e| fail(e.into()))?;
+                let row =
+                    row.ok_or_else(|| fail(Refusal::Damaged("a version is missing").into()))?;
+                let value = records.reader.value(row.leaf).map_err(|e| fail(e.into()))?;
+                // Nobody can show to be the owner of what was deleted.
+                let (_, value) = value.ok_or_else(|| fail(Refusal::Deleted.into()))?;
+                Some(value.value)
+            }
+        };
+        let proposed = Proposed {
+            label,
+            version: next,
+            previous: previous.as_deref(),
+            values: values.iter().map(|value| value.value.as_slice()).collect(),
+            token: waiting.token.as_ref().map(|token| token.as_str()),
+        };
+        self.access.check(&proposed).map_err(|e| Err(e.into()))?;
+        if let (Some(current), [value]) = (&previous, values.as_slice())
+            && self.access.is_repeat(current, &value.value)
+        {
+            return Err(Err(UpdateError::Unchanged));
+        }
+        Ok(place)
+    }
+
+    /// Section "Management": the Service Operator's signatures, and the version counters that are
+    /// skipped to get to the one that it signed.
+    fn check_signed(&self, submission: &Submission, next: u32) -> Result<Place, UpdateError> {
+        let config = &self.shared.config;
+        let (DeploymentMode::ThirdPartyManagement { leaf_public_key }, Some(signed)) =
+            (&config.mode, submission.signed_version)
+        else {
+            let (first, skipped) = (next, 0);
+            return Ok(Place { first, skipped });
+        };
+        let skipped = signed
+            .checked_sub(next)
+            .ok_or(UpdateError::SignedVersion { signed, next })?;
+        if skipped > MAX_SKIPPED {
+            return Err(UpdateError::Skipped(skipped));
+        }
+        let key = VerifyingKey::from_bytes(config.ciphersuite, leaf_public_key)
+            .map_err(|_| UpdateError::LeafSignature(signed))?;
+        for (version, update) in (signed..).zip(&submission.values) {
+            let tbs = UpdateTbs {
+                config,
+                label: &submission.label,
+                version,
+                value: &update.value,
+            };
+            let tbs = tbs.to_bytes().map_err(DirectoryError::from)?;
+            let signature = update.signature.as_deref().unwrap_or_default();
+            key.verify(&tbs, signature)
+                .map_err(|_| UpdateError::LeafSignature(version))?;
+        }
+        let first = next;
+        Ok(Place { first, skipped })
+    }
+
+    fn commit_values(
+        &self,
+        checked: Vec<(Waiting, Result<Place, Decided>)>,
+    ) -> Vec<(Waiting, Evaluated)> {
+        // One batch of VRF evaluations shares its inversions.
+        let mut inputs = Vec::new();
+        for (waiting, place) in &checked {
+            let Ok(place) = place else { continue };
+            for (version, _) in (place.first..).zip(values(place, &waiting.submission)) {
+                let label = &waiting.submission.label;
+                inputs.push(VrfInput { label, version }.to_bytes().unwrap_or_default());
+            }
+        }
+        let alphas: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut outputs = self.shared.vrf.outputs(&alphas).into_iter();
+        checked
+            .into_iter()
+            .map(|(waiting, place)| {
+                let result = place.and_then(|place| {
+                    let mut versions = Vec::new();
+                    let mut leaves = Vec::new();
+                    let submission = &waiting.submission;
+                    for (version, value) in (place.first..).zip(values(&place, submission)) {
+                        let vrf_output = outputs.next().unwrap_or_default();
+                        let (new, commitment) = new_version(&submission.label, version, value)
+                            .map_err(|e| Err(UpdateError::Directory(e)))?;
+                        leaves.push(PrefixLeaf {
+                            vrf_output,
+                            commitment,
+                        });
+                        versions.push(new);
+                    }
+                    Ok((versions, leaves))
+                });
+                (waiting, result)
+            })
+            .collect()
+    }
+}
+
+/// The new versions' values in order; skipped ones have none.
+fn values<'a>(
+    place: &Place,
+    submission: &'a Submission,
+) -> impl Iterator<Item = Option<&'a UpdateValue>> {
+    let skipped = std::iter::repeat_n(None, usize::try_from(place.skipped).unwrap_or(0));
+    skipped.chain(submission.values.iter().map(Some))
+}
+
+fn new_version(
+    label: &[u8],
+    version: u32,
+    update: Option<&UpdateValue>,
+) -> Result<(NewVersion, [u8; suite::NH]), DirectoryError> {
+    let new = |opened: Option<(Opening, UpdateValue)>| NewVersion {
+        label: label.to_vec(),
+        version,
+        row: VersionRow {
+            position: 0,
+            leaf: 0,
+        },
+        opened,
+    };
+    let Some(update) = update else {
+        return Ok((new(None), SKIPPED));
+    };
+    let mut opening = [0; suite::NC];
+    getrandom::fill(&mut opening)
+        .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
+    let committed = CommitmentValue {
+        opening: &opening,
+        label,
+        version,
+        update,
+    };
+    let commitment = suite::commitment(&[&committed.to_bytes()?]);
+    Ok((new(Some((opening, update.clone()))), commitment))
+}
