@@ -8,12 +8,17 @@ pub mod world;
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
+use overt_protocol::auditor::AuditorState;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::{Descriptor, Fingerprint};
+use overt_protocol::distinguished::RECENT;
 use overt_protocol::prefix_tree::LeafPath;
+use overt_protocol::provider;
 use overt_protocol::signed_value::{SignedValue, Signer};
 use overt_protocol::suite::{CipherSuite, SigningKey};
-use overt_protocol::user::{OwnerState, TreeState};
+use overt_protocol::user::{
+    Awaited, OwnerState, ProvisionalCredential, TreeState, TreeView, Verifier,
+};
 use overt_protocol::wire::*;
 use world::{Case, Outcome};
 
@@ -155,14 +160,177 @@ pub fn decode(data: &[u8]) {
         28 => round_trip::<_, UpdateResponse>(bytes, c),
         29 => round_trip::<_, TreeState>(bytes, &()),
         30 => round_trip::<_, LeafPath>(bytes, &()),
-        // Maps: an order that is not canonical, or a repeated key, is not kept.
-        _ => {
-            if let Ok(state) = <OwnerState as Decode<()>>::from_bytes(bytes, &()) {
-                let again = state.to_bytes().expect("it was encoded");
-                assert_eq!(OwnerState::from_bytes(&again, &()), Ok(state));
-            }
-        }
+        31 => match bytes.split_first() {
+            Some((0, bytes)) => round_trip::<_, CredentialUpdateRequest>(bytes, &()),
+            Some((1, bytes)) => round_trip::<_, AbsenceRequest>(bytes, &()),
+            Some((2, bytes)) => round_trip::<_, AbsenceResponse>(bytes, c),
+            Some((3, bytes)) => round_trip::<_, TreeView>(bytes, &()),
+            Some((4, bytes)) => round_trip::<_, AuditorState>(bytes, &()),
+            Some((_, bytes)) => own_state(bytes),
+            None => {}
+        },
+        _ => {}
     }
+}
+
+/// Maps: an order that is not canonical, or a repeated key, is not kept.
+fn own_state(bytes: &[u8]) {
+    if let Ok(state) = <OwnerState as Decode<()>>::from_bytes(bytes, &()) {
+        let again = state.to_bytes().expect("it was encoded");
+        assert_eq!(OwnerState::from_bytes(&again, &()), Ok(state));
+    }
+}
+
+struct Credentials {
+    verifier: Verifier,
+    /// Known when the credentials were made, and when they are updated.
+    recent: [Vec<TreeView>; 2],
+    /// Encoded: provisional, standard.
+    made: [Vec<u8>; 2],
+    provisional: ProvisionalCredential,
+    update: Vec<u8>,
+}
+
+fn recent(log: &support::MemoryLog, verifier: &Verifier, size: u64) -> Vec<TreeView> {
+    let request = DistinguishedRequest {
+        last: None,
+        stop: None,
+    };
+    let response = provider::distinguished(&log.at(size), &request, RECENT).expect("honest");
+    let bytes = response.to_bytes().expect("it fits");
+    let now = world::START + size * world::STEP;
+    let done = verifier.distinguished(None, &request, RECENT, &bytes, now);
+    done.expect("honest").recent
+}
+
+fn credentials() -> &'static Credentials {
+    static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
+    CREDENTIALS.get_or_init(|| {
+        let log = world::log(SUITE, None);
+        let verifier = Verifier::new(log.config.clone()).expect("a configuration");
+        let make = |size: u64, label: &str| {
+            let known = recent(&log, &verifier, size);
+            let base = known.last().expect("there is one").clone();
+            let request = SearchRequest {
+                last: Some(base.size),
+                label: label.into(),
+                version: None,
+            };
+            let response = provider::search(&log.at(size), &request).ok()?;
+            let bytes = response.to_bytes().expect("it fits");
+            let now = world::START + size * world::STEP;
+            let made = verifier.make_credential(&base, &request, &bytes, now);
+            let bytes = made.ok()?.credential.to_bytes().expect("it fits");
+            let done = verifier.credential(&known, &bytes).expect("honest");
+            Some((known, bytes, done.provisional))
+        };
+        let later = recent(&log, &verifier, world::SIZE);
+        let sizes = (20..world::SIZE).rev();
+        let mut labels = sizes.flat_map(|size| ["alice", "bob", "carol"].map(|l| (size, l)));
+        let found = labels.find_map(|(size, label)| {
+            let (known, bytes, provisional) = make(size, label)?;
+            let provisional = provisional?;
+            let Ok(Awaited::Update(to)) = provisional.await_final(&later) else {
+                return None;
+            };
+            let update = provider::credential_update(&log.published(), &provisional.request(to));
+            let update = update.expect("honest").to_bytes().expect("it fits");
+            let standard = make(size, "dave").or_else(|| make(size, "erin"))?.1;
+            Some((known, [bytes, standard], provisional, update))
+        });
+        let (known, made, provisional, update) = found.expect("one such label");
+        Credentials {
+            verifier,
+            recent: [known, later],
+            made,
+            provisional,
+            update,
+        }
+    })
+}
+
+/// A credential or an update as it is, or edits to an honest one: only the honest one verifies.
+pub fn credential(data: &[u8]) {
+    let [how, rest @ ..] = data else { return };
+    let prepared = credentials();
+    let honest = match how / 2 % 3 {
+        0 => &prepared.made[0],
+        1 => &prepared.made[1],
+        _ => &prepared.update,
+    };
+    let bytes = match how % 2 {
+        0 => rest.to_vec(),
+        _ => edited(honest, rest),
+    };
+    let verifier = &prepared.verifier;
+    let verified = match how / 2 % 3 {
+        2 => verifier
+            .credential_update(&prepared.recent[1], &prepared.provisional, &bytes)
+            .is_ok(),
+        _ => verifier.credential(&prepared.recent[0], &bytes).is_ok(),
+    };
+    let is_honest = prepared.made.contains(&bytes) || bytes == prepared.update;
+    assert!(is_honest || !verified, "{bytes:02x?}");
+    assert!(verified || bytes != *honest);
+}
+
+/// An `AuditorUpdate` as it is, or edits to an honest one: only the honest one leads to the head
+/// that the log signed.
+pub fn audit(data: &[u8]) {
+    type Prepared = (Configuration, TreeHead, AuditorState, Vec<u8>);
+    static PREPARED: OnceLock<Vec<Prepared>> = OnceLock::new();
+    let prepared = PREPARED.get_or_init(|| {
+        let log = world::log(SUITE, None);
+        let mut state = AuditorState::empty();
+        let mut out = Vec::new();
+        for position in 0..log.tip.size {
+            let update = provider::auditor_update(&log.published(), position).expect("honest");
+            let head = log.heads[position as usize].clone();
+            let bytes = update.to_bytes().expect("it fits");
+            out.push((log.config.clone(), head, state.clone(), bytes));
+            state = state.apply(&update).expect("honest");
+        }
+        out
+    });
+    let [how, which, rest @ ..] = data else {
+        return;
+    };
+    let (config, head, state, honest) = &prepared[usize::from(*which) % prepared.len()];
+    let bytes = match how % 2 {
+        0 => rest.to_vec(),
+        _ => edited(honest, rest),
+    };
+    let Ok(update) = AuditorUpdate::from_bytes(&bytes, &()) else {
+        return;
+    };
+    let next = state.apply(&update);
+    let agreed = next.is_ok_and(|next| next.check_head(config, head).is_ok());
+    assert_eq!(agreed, bytes == *honest, "{bytes:02x?}");
+}
+
+/// Proof that a label does not exist, as it is, or edits to an honest one.
+pub fn absence(data: &[u8]) {
+    type Prepared = (Verifier, AbsenceRequest, Vec<u8>, u64);
+    static PREPARED: OnceLock<Prepared> = OnceLock::new();
+    let (verifier, request, honest, now) = PREPARED.get_or_init(|| {
+        let log = world::log(SUITE, None);
+        let request = AbsenceRequest {
+            last: None,
+            label: b"nobody".to_vec(),
+        };
+        let response = provider::absence(&log.published(), &request).expect("honest");
+        let bytes = response.to_bytes().expect("it fits");
+        let verifier = Verifier::new(log.config.clone()).expect("a configuration");
+        let now = world::START + world::SIZE * world::STEP;
+        (verifier, request, bytes, now)
+    });
+    let [how, rest @ ..] = data else { return };
+    let bytes = match how % 2 {
+        0 => rest.to_vec(),
+        _ => edited(honest, rest),
+    };
+    let verified = verifier.absence(None, request, &bytes, *now).is_ok();
+    assert_eq!(verified, bytes == *honest, "{bytes:02x?}");
 }
 
 struct Signed {

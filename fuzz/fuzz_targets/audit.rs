@@ -1,0 +1,4 @@
+//! What auditors replay.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| overt_fuzz::audit(data));
