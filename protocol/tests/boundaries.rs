@@ -273,6 +273,13 @@ fn credentials_need_an_auditor_within_the_log() {
         check(user.make_credential(base, &request, &bytes, now(&log)))
     };
     assert_eq!(make(&response), "accepted");
+    let other = SearchRequest {
+        last: Some(base.size - 1),
+        ..request.clone()
+    };
+    let bytes = response.to_bytes().unwrap();
+    let result = user.make_credential(base, &other, &bytes, now(&log));
+    assert_eq!(check(result), "request");
     for size in [0, 13] {
         if let FullTreeHead::Updated {
             auditor_tree_head: Some(auditor),
@@ -468,4 +475,193 @@ fn absence_is_proved_at_every_entry_that_a_search_looks_at() {
             "byte {at}"
         );
     }
+}
+
+/// Section "Maximum Lifetime": a version that is found left of every unexpired distinguished entry.
+#[test]
+fn expired_versions_are_not_shown() {
+    use overt_protocol::log_tree::BatchProof;
+    use overt_protocol::prefix_tree::prove;
+    let mut log = MemoryLog::new(
+        CipherSuite::Kt128Sha256Ed25519,
+        [1; 32],
+        [2; 32],
+        10,
+        Some(100),
+    );
+    let alice = |n: u8| NewVersion {
+        label: b"alice".to_vec(),
+        value: vec![n],
+        opening: [n; 16],
+    };
+    // Entry 3 is expired, 4 and 5 are not, and only 5 is distinguished of those two.
+    for (n, timestamp) in [1, 2, 3, 899, 902, 905, 1_000].into_iter().enumerate() {
+        let new = match n {
+            4 => vec![alice(0)],
+            5 => vec![alice(1)],
+            _ => Vec::new(),
+        };
+        log.push(timestamp, new);
+    }
+    let input = |version| {
+        VrfInput {
+            label: b"alice",
+            version,
+        }
+        .to_bytes()
+        .unwrap()
+    };
+    let both = [log.vrf.output(&input(0)), log.vrf.output(&input(1))];
+    let lookups = |position: usize| prove(&log.paths, log.roots[position], &both).unwrap();
+    let entry = |position: usize| log.entries[position];
+    let (_, opening, value) = log.labels[&b"alice".to_vec()][0].clone();
+    let newer = log.labels[&b"alice".to_vec()][1].0.leaf.commitment;
+    let plan = BatchProof::plan(7, &[3, 4, 5, 6], None, None);
+    let request = SearchRequest {
+        last: None,
+        label: b"alice".to_vec(),
+        version: Some(0),
+    };
+    let response = SearchResponse {
+        full_tree_head: FullTreeHead::Updated {
+            tree_head: log.heads[6].clone(),
+            auditor_tree_head: None,
+        },
+        version: None,
+        opening,
+        value,
+        binary_ladder: [None, Some(newer)]
+            .into_iter()
+            .zip(0..)
+            .map(|(commitment, version)| BinaryLadderStep {
+                proof: log.vrf.prove(&input(version)).1,
+                commitment,
+            })
+            .collect(),
+        search: CombinedTreeProof {
+            timestamps: [3, 5, 6, 4].map(|p| entry(p).timestamp).to_vec(),
+            prefix_proofs: vec![lookups(5), lookups(4)],
+            prefix_roots: [3, 6].map(|p| entry(p).prefix_tree).to_vec(),
+            inclusion: InclusionProof {
+                elements: plan.elements().map(|s| log.subtrees[&s]).collect(),
+            },
+        },
+    };
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    let result = user.search(None, &request, &bytes, 1_000);
+    assert_eq!(check(result), "version-expired");
+    let error = provider::search(&log.published(), &request).unwrap_err();
+    assert!(error.to_string().contains("expired"), "{error}");
+}
+
+#[test]
+fn owners_start_at_an_unexpired_distinguished_entry() {
+    let log = log(20);
+    let user = Verifier::new(log.config.clone()).unwrap();
+    let (request, honest) = owner_init(&log, "alice", 20);
+    // Entry 17 is distinguished, 18 below it is not.
+    let mut other = honest.clone();
+    other.init.timestamps = [15, 19, 17]
+        .map(|p: usize| log.entries[p].timestamp)
+        .to_vec();
+    let start = 18;
+    let request = OwnerInitRequest { start, ..request };
+    let bytes = other.to_bytes().unwrap();
+    let result = user.owner_init(None, &request, &bytes, now(&log));
+    assert_eq!(check(result), "start-position");
+
+    // Distinguished, and expired.
+    let mut old = MemoryLog::new(
+        CipherSuite::Kt128Sha256Ed25519,
+        [1; 32],
+        [2; 32],
+        10,
+        Some(50),
+    );
+    for n in 0..8 {
+        old.push(1_000 + 20 * n, Vec::new());
+    }
+    let user = Verifier::new(old.config.clone()).unwrap();
+    let results: Vec<_> = (0..8)
+        .map(|start| {
+            let request = OwnerInitRequest {
+                last: None,
+                label: b"alice".to_vec(),
+                start,
+            };
+            match provider::owner_init(&old.published(), &request) {
+                Ok(response) => {
+                    let bytes = response.to_bytes().unwrap();
+                    check(user.owner_init(None, &request, &bytes, now(&old)))
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("unexpired"), "{error}");
+                    "refused"
+                }
+            }
+        })
+        .collect();
+    // The rightmost is of 1140; what is of 1090 or before has expired.
+    assert_eq!(results[..5], ["refused"; 5]);
+    assert_eq!(results[5..], ["accepted"; 3]);
+}
+
+#[test]
+fn new_versions_are_bounded() {
+    use overt_protocol::update::NewVersions;
+    assert!(NewVersions::after(None, 325, 1).is_ok());
+    assert!(NewVersions::after(None, 326, 1).is_err());
+    assert!(NewVersions::after(None, 0, 1).is_err());
+    let last = NewVersions::after(Some(u32::MAX - 1), 1, 1).unwrap();
+    assert_eq!((last.first, last.greatest), (u32::MAX, u32::MAX));
+    assert!(NewVersions::after(Some(u32::MAX - 1), 2, 1).is_err());
+    assert!(NewVersions::after(Some(u32::MAX), 1, 1).is_err());
+}
+
+#[test]
+fn owners_forget_what_is_behind_them() {
+    use overt_protocol::monitor::OwnerProgress;
+    let mut progress = OwnerProgress {
+        start: 3,
+        version_at_start: Some(0),
+        upcoming: vec![(5, 1), (7, 2), (9, 3)],
+    };
+    assert_eq!(progress.greatest_version_at(6), Some(1));
+    assert_eq!(progress.greatest_version_at(7), Some(2));
+    progress.advance(7);
+    assert_eq!((progress.start, progress.version_at_start), (7, Some(2)));
+    assert_eq!(progress.upcoming, [(9, 3)]);
+    assert_eq!(progress.last_update(), 9);
+}
+
+/// The leaf that a search is said to end at must lie on its path, and must not be the one that was
+/// searched for.
+#[test]
+fn unrelated_leaves_prove_nothing() {
+    use overt_protocol::prefix_tree::{Lookup, PrefixProofError, evaluate};
+    let key = |first: u8| {
+        let mut key = [0; 32];
+        key[0] = first;
+        key
+    };
+    let proof = |leaf: HashValue, depth: u8| PrefixProof {
+        results: vec![PrefixSearchResult::NonInclusionLeaf {
+            leaf: PrefixLeaf {
+                vrf_output: leaf,
+                commitment: [1; 32],
+            },
+            depth,
+        }],
+        elements: vec![[2; 32]; usize::from(depth)],
+    };
+    let wanted = [Lookup {
+        vrf_output: key(0b1010_0000),
+        commitment: None,
+    }];
+    assert!(evaluate(&wanted, &proof(key(0b1011_0000), 3)).is_ok());
+    let unrelated = Err(PrefixProofError::UnrelatedLeaf);
+    assert_eq!(evaluate(&wanted, &proof(key(0b1011_0000), 4)), unrelated);
+    assert_eq!(evaluate(&wanted, &proof(key(0b0010_0000), 3)), unrelated);
+    assert_eq!(evaluate(&wanted, &proof(key(0b1010_0000), 3)), unrelated);
 }
