@@ -9,7 +9,7 @@
 mod support;
 
 use overt_protocol::codec::Encode;
-use overt_protocol::distinguished::Recent;
+use overt_protocol::distinguished::{RECENT, Recent};
 use overt_protocol::error::VerifyError;
 use overt_protocol::ladder::{base_ladder, search_ladder};
 use overt_protocol::log_tree::Subtree;
@@ -327,6 +327,22 @@ fn recent_entries_are_not_expired() {
     assert_eq!(positions, [7, 8, 9, 10, 11]);
 }
 
+/// The same section, for what this project calls "recent".
+#[test]
+fn at_most_ten_entries_are_recent() {
+    let log = log(0, None, &[0; 16]);
+    let request = DistinguishedRequest {
+        last: None,
+        stop: None,
+    };
+    let response = provider::distinguished(&log.published(), &request, RECENT).unwrap();
+    let bytes = response.to_bytes().unwrap();
+    let done = verifier(&log).distinguished(None, &request, RECENT, &bytes, now(&log));
+    let positions = done.unwrap().recent;
+    let positions: Vec<u64> = positions.iter().map(TreeView::position).collect();
+    assert_eq!(positions, [6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+}
+
 /// "Combined Tree" of "Tree Proofs": all proofs from one log entry lead to one root.
 #[test]
 fn two_proofs_of_one_entry_must_agree() {
@@ -561,7 +577,7 @@ fn requests_are_checked() {
     assert!(contact(&[(9, 8), (11, 10)]).iter().all(Result::is_ok));
     for wrong in [
         &[(10, 10), (8, 8)][..], // not ascending
-        &[(8, 8), (8, 10)],      // a position twice
+        &[(11, 8), (11, 10)],    // a position twice
         &[(8, 8), (9, 8)],       // a version twice
         &[(12, 12)],             // no such version
         &[(8, 10)],              // before the version was created
@@ -756,7 +772,7 @@ fn owner_initialization_shows_the_greatest_versions() {
     let verify = |request: &OwnerInitRequest, response: &OwnerInitResponse| {
         check(user.owner_init(None, request, &response.to_bytes().unwrap(), now(&log)))
     };
-    let mut request = OwnerInitRequest {
+    let request = OwnerInitRequest {
         last: None,
         label: b"alice".to_vec(),
         start: 5,
@@ -773,18 +789,28 @@ fn owner_initialization_shows_the_greatest_versions() {
     fewer.binary_ladder.pop();
     assert_eq!(verify(&request, &fewer), "binary-ladder-steps");
 
-    // Version 4, where version 5 exists: the proof of the lookups that this claim needs.
-    let mut lower = honest.clone();
-    lower.greatest_versions = vec![4, 3];
-    lower.binary_ladder = steps(&log, &owner_init_versions(&[4, 3]), u32::MAX);
-    let later = |step: &mut BinaryLadderStep| step.commitment = None;
-    let versions = owner_init_versions(&[4, 3]);
-    let claimed = lower.binary_ladder.iter_mut().zip(&versions);
-    claimed
-        .filter(|(_, v)| **v > 4)
-        .for_each(|(step, _)| later(step));
-    lower.init.prefix_proofs[0] = lookups(&log, log.roots[5], &search_ladder(4, Some(5)));
-    assert_ne!(verify(&request, &lower), "accepted");
+    // Other versions than exist at entries 5 and 3, with the lookups that such claims need.
+    let claim = |greatest: [u32; 2]| {
+        let versions = owner_init_versions(&greatest);
+        let mut claimed = honest.clone();
+        claimed.greatest_versions = greatest.to_vec();
+        claimed.binary_ladder = steps(&log, &versions, u32::MAX);
+        let above = claimed.binary_ladder.iter_mut().zip(&versions);
+        let above = above.filter(|(_, version)| **version > greatest[0]);
+        above.for_each(|(step, _)| step.commitment = None);
+        let lookups = [(5u32, greatest[0]), (3, greatest[1])].map(|(at, target)| {
+            let versions = search_ladder(target, Some(at));
+            lookups(&log, log.roots[at as usize], &versions)
+        });
+        claimed.init.prefix_proofs = lookups.to_vec();
+        verify(&request, &claimed)
+    };
+    assert_eq!(claim([5, 3]), "accepted");
+    for greatest in [[6, 3], [5, 4], [5, 2]] {
+        assert_eq!(claim(greatest), "binary-ladder", "{greatest:?}");
+    }
+    // Without a commitment, that of a greater version cannot be hashed.
+    assert_eq!(claim([4, 3]), "prefix-proof");
     // No version, where some exist.
     let mut none = honest.clone();
     none.greatest_versions = Vec::new();
@@ -793,7 +819,10 @@ fn owner_initialization_shows_the_greatest_versions() {
 
     // A start that is not distinguished; its path has the same timestamps.
     for start in [4, 6] {
-        request.start = start;
+        let request = OwnerInitRequest {
+            start,
+            ..request.clone()
+        };
         assert_eq!(verify(&request, &honest), "start-position");
     }
 }
