@@ -853,6 +853,16 @@ fn owners_learn_of_every_version_in_order() {
         swapped.swap(left_out, left_out + 1);
         assert!(verify(&swapped).is_err(), "response {left_out} later");
     }
+    // Fewer `info` than values, and more.
+    for index in [0, 3] {
+        let mut fewer = honest.clone();
+        fewer[index].info.pop();
+        assert_eq!(check(verify(&fewer)), "update-info");
+        let mut more = honest.clone();
+        let again = more[index].info[0].clone();
+        more[index].info.push(again);
+        assert_eq!(check(verify(&more)), "update-info");
+    }
     // One of the two versions that entry 5 created.
     let mut half = honest;
     half[3].values.pop();
