@@ -163,6 +163,17 @@ pub enum Reason {
     /// Versions of an owned label that this device did not make.
     #[error("versions that this device did not make: {}", list(.0))]
     Foreign(Vec<(u32, Option<Signer>)>),
+    /// The log does not provide what would finally verify a credential.
+    #[error(
+        "the directory does not prove what the credential for version {version} shows, although \
+         it is about to expire: {says}"
+    )]
+    CredentialUnproved {
+        /// The version.
+        version: u32,
+        /// The directory's words.
+        says: String,
+    },
     /// The log does not prove an owned label at distinguished entries that it has.
     #[error("the directory does not prove this label beyond log entry {0}")]
     Unproved(u64),
@@ -187,6 +198,7 @@ impl Reason {
             Self::RolledBack { .. } => "last-ahead",
             Self::Foreign(_) => "foreign-version",
             Self::Unproved(_) => "owner-unproved",
+            Self::CredentialUnproved { .. } => "credential-unproved",
             Self::Forked { .. } => "forked",
         }
     }

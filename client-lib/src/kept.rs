@@ -84,10 +84,30 @@ impl Contact {
         let version = found.value.version();
         self.greatest = self.greatest.max(Some(version));
         if monitored && found.found.must_monitor {
-            let greatest = self.map.entry(found.found.terminal).or_insert(version);
-            *greatest = version.max(*greatest);
+            self.monitor_from(found.found.terminal, version);
         }
         Ok(())
+    }
+
+    /// Adds to the map. A position keeps the greatest version, and a version the leftmost position:
+    /// a request may name neither twice.
+    fn monitor_from(&mut self, position: u64, version: u32) {
+        if self.map.range(..position).any(|(_, v)| *v == version) {
+            return;
+        }
+        self.map.retain(|p, v| *p <= position || *v != version);
+        let greatest = self.map.entry(position).or_insert(version);
+        *greatest = version.max(*greatest);
+    }
+
+    /// Takes note of a monitoring run that began with the map `from`. Entries that came meanwhile
+    /// are still to be monitored.
+    pub fn monitored(&mut self, from: &MonitorMap, to: &MonitorMap) {
+        self.map
+            .retain(|position, version| from.get(position) != Some(version));
+        for (position, version) in to {
+            self.monitor_from(*position, *version);
+        }
     }
 
     /// Adds what another process or request learnt meanwhile. Both were verified.
@@ -100,8 +120,7 @@ impl Contact {
             self.anchor = Some(anchor.clone());
         }
         for (position, version) in &other.map {
-            let greatest = self.map.entry(*position).or_insert(*version);
-            *greatest = (*version).max(*greatest);
+            self.monitor_from(*position, *version);
         }
         self.vrf_outputs.extend(&other.vrf_outputs);
         self.commitments.extend(&other.commitments);
@@ -227,5 +246,44 @@ impl KeptState {
     /// Decodes what [`KeptState::to_bytes`] made, strictly.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         Decode::from_bytes(bytes, &())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(u64, u32)]) -> MonitorMap {
+        entries.iter().copied().collect()
+    }
+
+    #[test]
+    fn maps_name_no_position_and_no_version_twice() {
+        let mut contact = Contact::default();
+        contact.monitor_from(11, 0);
+        contact.monitor_from(9, 0);
+        contact.monitor_from(12, 0);
+        assert_eq!(contact.map, map(&[(9, 0)]), "the leftmost position");
+        contact.monitor_from(9, 1);
+        contact.monitor_from(9, 0);
+        assert_eq!(contact.map, map(&[(9, 1)]), "the greatest version");
+        contact.monitor_from(13, 2);
+        let other = Contact {
+            map: map(&[(12, 2), (14, 3)]),
+            ..Contact::default()
+        };
+        contact.merge(&other);
+        assert_eq!(contact.map, map(&[(9, 1), (12, 2), (14, 3)]));
+    }
+
+    #[test]
+    fn monitoring_keeps_what_came_meanwhile() {
+        let mut contact = Contact {
+            map: map(&[(5, 1), (9, 3), (12, 4)]),
+            ..Contact::default()
+        };
+        // (9, 3) is new since the request, and greater than what the run left there.
+        contact.monitored(&map(&[(5, 1), (12, 4)]), &map(&[(9, 1)]));
+        assert_eq!(contact.map, map(&[(9, 3)]));
     }
 }

@@ -276,9 +276,6 @@ fn skipped_versions_are_counted() {
     let (state, owner) = own(&log, 8, start);
     let request = update_request(&state, &owner);
     let mut responses = provider::update(&log.published(), &request, None).unwrap();
-    let last = responses.last_mut().unwrap();
-    last.values.remove(0);
-    last.info.remove(0);
     let mut verify = |skipped| {
         responses.last_mut().unwrap().skipped_versions = Some(skipped);
         let bytes = responses.iter().map(|r| r.to_bytes().unwrap());

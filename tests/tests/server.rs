@@ -310,3 +310,30 @@ fn replay_answers_the_vectors_byte_for_byte() {
     // A request that decodes must be what it claims to be.
     assert!(SearchRequest::from_bytes(&[2], &()).is_err());
 }
+
+#[tokio::test]
+async fn no_more_versions_at_once_than_one_response_can_prove() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).unwrap();
+    let user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    let request = |greatest_version, count: usize| {
+        UpdateRequest {
+            last: None,
+            label: b"alice".to_vec(),
+            greatest_version,
+            values: (0..count).map(|n| n.to_string().into_bytes()).collect(),
+        }
+        .to_bytes()
+        .unwrap()
+    };
+    let one = user.post(&server.url, "update", request(None, 1)).await;
+    assert_eq!(one.unwrap().status, 200);
+    let many = user
+        .post(&server.url, "update", request(Some(0), 255))
+        .await;
+    assert_eq!(many.unwrap().status, 400);
+    let fewer = user
+        .post(&server.url, "update", request(Some(0), 240))
+        .await;
+    assert_eq!(fewer.unwrap().status, 200);
+}

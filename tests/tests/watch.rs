@@ -266,6 +266,103 @@ async fn friends_compare_roots_and_send_credentials() {
     assert_eq!(bob.verified(&["alarms", "list"]), Value::Array(Vec::new()));
 }
 
+/// Waits until a command's answer is as wanted.
+fn until(person: &Person, arguments: &[&str], wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let (_, json) = person.run(arguments);
+        if wanted(&json) {
+            return json;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{arguments:?}: {json}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn event<'j>(report: &'j Value, kind: &str) -> Option<&'j Value> {
+    let events = report["events"].as_array()?;
+    events.iter().find(|event| event["event"] == kind)
+}
+
+#[tokio::test]
+async fn contacts_monitor_until_a_distinguished_entry_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+    // A new version is to be monitored unless its entry is distinguished at once.
+    let mut number = 0;
+    loop {
+        number += 1;
+        std::fs::write(&key, format!("alice's key {number}")).unwrap();
+        alice.verified(&["update", "alice", key.to_str().unwrap()]);
+        // Seen in logs of several sizes, which may name different entries.
+        for _ in 0..2 {
+            bob.verified(&["lookup", "alice"]);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        if bob.verified(&["status"])["contacts"][0]["to_monitor"] != 0 {
+            break;
+        }
+        assert!(number < 20);
+    }
+    until(&bob, &["monitor"], |report| {
+        assert_eq!(report["result"], "verified", "{report}");
+        event(report, "contact").is_none_or(|event| event["remaining"] == 0)
+    });
+    let report = bob.verified(&["monitor"]);
+    assert!(
+        event(&report, "contact").is_none(),
+        "nothing is left to do: {report}"
+    );
+}
+
+#[tokio::test]
+async fn an_update_that_comes_too_early_is_queued() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+    bob.verified(&["monitor"]);
+    let (file, update) = (bob.path("credential"), bob.path("update"));
+    let (file, update) = (file.to_str().unwrap(), update.to_str().unwrap());
+    // A new version is right of every distinguished entry, unless one was just due.
+    let mut number = 0;
+    let checked = loop {
+        number += 1;
+        std::fs::write(&key, format!("alice's key {number}")).unwrap();
+        alice.verified(&["update", "alice", key.to_str().unwrap()]);
+        let made = alice.verified(&["credential", "make", "alice"]);
+        std::fs::write(file, made["text"].as_str().unwrap()).unwrap();
+        bob.verified(&["monitor"]);
+        let checked = bob.verified(&["credential", "check", file]);
+        if checked["finality"] == "awaits-distinguished" {
+            break checked;
+        }
+        assert!(number < 20, "{checked}");
+    };
+    assert_eq!(checked["version"], number);
+    let made = until(&alice, &["credential", "update", file], |made| {
+        made["update"].is_string()
+    });
+    std::fs::write(update, made["update"].as_str().unwrap()).unwrap();
+    // Bob has not seen that entry yet.
+    let early = bob.verified(&["credential", "check", file, "--update", update]);
+    assert_eq!(early["finality"], "awaits-distinguished");
+    let report = bob.verified(&["monitor"]);
+    let finished = event(&report, "credential").unwrap()["message"].clone();
+    assert!(finished.as_str().unwrap().ends_with("is final"), "{report}");
+    let report = bob.verified(&["monitor"]);
+    assert!(event(&report, "credential").is_none(), "{report}");
+}
+
 fn server_address(url: &str) -> &str {
     url.strip_prefix("http://").unwrap()
 }

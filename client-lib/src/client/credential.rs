@@ -215,7 +215,23 @@ impl<T: Transport> Client<T> {
         if !is_expiring {
             return Ok(Finality::AwaitsUpdate(distinguished));
         }
-        let update = self.fetch_update(provisional, distinguished).await?;
+        let update = match self.fetch_update(provisional, distinguished).await {
+            Err(ClientError::Refused(problem) | ClientError::NotFound(problem)) => {
+                let reason = Reason::CredentialUnproved {
+                    version: provisional.version(),
+                    says: problem.to_string(),
+                };
+                let files = vec![("response.bin", credential.clone())];
+                let exchange = Exchange {
+                    operation: Some(Operation::Credential),
+                    label: provisional.label(),
+                    files,
+                    ..Exchange::default()
+                };
+                return Err(self.not_verified(reason, exchange));
+            }
+            update => update?,
+        };
         self.verify_update(recent, credential, provisional, &update)?;
         Ok(Finality::Final)
     }

@@ -29,6 +29,7 @@ impl Pace {
         }
     }
 
+    /// The pause after a pass.
     fn after(self, done: &Monitoring, failures: u32) -> Duration {
         let pause = match done.state() {
             State::NotCheckable => self
@@ -57,5 +58,34 @@ impl<T: Transport> Client<T> {
             let pause = pace.after(&done, failures.saturating_sub(1));
             Some((done, (pause, failures)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Event;
+    use crate::error::ClientError;
+
+    #[test]
+    fn about_once_in_a_window() {
+        let window = Duration::from_secs(24 * 3600);
+        let pace = Pace::of_window(window);
+        let well = Monitoring::default();
+        let unreachable = Monitoring {
+            events: vec![Event::Failed {
+                label: Vec::new(),
+                error: ClientError::Unsettled,
+            }],
+            tree: None,
+        };
+        for _ in 0..100 {
+            let pause = pace.after(&well, 0);
+            assert!(pause > window / 2 && pause <= window, "{pause:?}");
+            let first = pace.after(&unreachable, 0);
+            assert!(first < window / 32, "{first:?}");
+            let later = pace.after(&unreachable, 3);
+            assert!(later > first * 4 && later <= window, "{later:?}");
+        }
     }
 }

@@ -101,12 +101,7 @@ impl Store {
             change_contact(&tx, id, label, |kept| kept.merge(contact))?;
         }
         for Monitored { label, from, to } in &change.monitored {
-            change_contact(&tx, id, label, |kept| {
-                // Entries that came meanwhile are still to be monitored.
-                kept.map
-                    .retain(|position, version| from.get(position) != Some(version));
-                kept.map.extend(to);
-            })?;
+            change_contact(&tx, id, label, |kept| kept.monitored(from, to))?;
         }
         tx.commit()?;
         Ok(Committed::Done)

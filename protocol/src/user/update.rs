@@ -62,7 +62,6 @@ impl Verifier {
             };
             let (state, owner, update) = self.one_update(state, owner, &request, &response, now)?;
             request.last = Some(state.tree_size());
-            request.greatest_version = owner.progress.greatest_version();
             if update.requested {
                 request.values.clear();
             }

@@ -3,6 +3,7 @@
 use overt_protocol::codec::Encode;
 use overt_protocol::provider::{Refusal, SKIPPED};
 use overt_protocol::suite::{self, VerifyingKey};
+use overt_protocol::update::NewVersions;
 use overt_protocol::wire::{
     CommitmentValue, DeploymentMode, Opening, PrefixLeaf, UpdateTbs, UpdateValue, VrfInput,
 };
@@ -18,8 +19,9 @@ pub(super) type Evaluated = Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Decided>;
 /// An update that creates nothing.
 pub(super) type Decided = Result<Outcome, UpdateError>;
 
-/// At most so many version counters are skipped at once: VRF proofs of all of them, of the new
-/// versions and of a ladder must fit into one `binary_ladder` of 255 steps.
+/// A `binary_ladder` holds so many steps: VRF proofs of all new versions and of the new ladder.
+const MAX_STEPS: usize = 255;
+/// At most so many version counters are skipped at once.
 const MAX_SKIPPED: u32 = 128;
 
 /// Where the new versions of an update go.
@@ -86,10 +88,12 @@ impl<S: Store> Sequencer<S> {
             .map_or(Some(0), |v| v.checked_add(1))
             .ok_or_else(conflict)?;
         let place = self.check_signed(&waiting.submission, next).map_err(Err)?;
-        let count = u32::try_from(values.len()).ok();
-        let last = count.and_then(|n| next.checked_add(n)?.checked_add(place.skipped));
-        if last.is_none() {
-            return Err(conflict());
+        let count = u64::try_from(values.len()).unwrap_or(u64::MAX);
+        let count = count.saturating_add(place.skipped.into());
+        let new = NewVersions::after(greatest, count, self.tip.size).map_err(|_| conflict())?;
+        if new.ladder_versions(greatest).len() > MAX_STEPS {
+            let detail = "more new versions at once than one response can prove";
+            return Err(fail(Refusal::Invalid(detail).into()));
         }
         let previous = match greatest {
             None => None,

@@ -66,6 +66,11 @@ pub(crate) async fn run(
                 "compared": common,
             });
             let text = match compared {
+                Ok(()) if common < 2 => {
+                    "the same root; but it is only one, which shows little. Compare again after the \
+                     next distinguished log entry."
+                        .to_owned()
+                }
                 Ok(()) => "the same log: your friend's roots and yours belong together".to_owned(),
                 Err(error) => format!(
                     "NOT THE SAME LOG, or one of you is far behind: {error}.\n\

@@ -104,12 +104,32 @@ impl Session {
         self.check_not_lost()?;
         let store = self.store()?;
         let directory = self.directory(&store, report).await?;
+        if is_exposed(&directory.url) {
+            report.notice(
+                "NOTICE: plain HTTP beyond this machine. Proofs protect what you see, but others on \
+                 the way can see what you ask.",
+            );
+        }
         let transport = self.transport(&directory.url)?;
         let keys = self.keys(&directory)?;
         Ok(Client::new(transport, store, directory, SystemClock)?
             .with_keys(keys)
             .with_failures(self.state_dir.join("failures")))
     }
+}
+
+/// Whether requests go unencrypted to another machine.
+fn is_exposed(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        || host.ends_with(".onion");
+    url.scheme() == "http" && !is_local
 }
 
 /// What trust on first use means.
