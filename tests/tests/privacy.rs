@@ -155,3 +155,22 @@ async fn padding_grows_the_log_by_itself_and_hurts_nobody() {
         [3]
     );
 }
+
+#[tokio::test]
+async fn signatures_that_deleted_values_held_are_said_to_be_unchecked() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--batch-interval", "10ms"];
+    let server = Server::start(folder.path(), &arguments, &[]).unwrap();
+    let (alice, bob) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = alice.path().join("key");
+    for (n, command) in ["register", "update", "update"].into_iter().enumerate() {
+        std::fs::write(&file, format!("alice's key {n}")).unwrap();
+        let arguments = [command, "alice", file.to_str().unwrap()];
+        assert_eq!(overt(alice.path(), &server.url, &arguments).0, 0);
+    }
+    let removed = delete(folder.path(), &["alice", "--version", "0", "--yes"]);
+    assert!(removed.status.success(), "{removed:?}");
+    let (code, found) = overt(bob.path(), &server.url, &["lookup", "alice"]);
+    assert_eq!((code, &found["version"]), (0, &2.into()), "{found}");
+    assert_eq!(found["unchecked_below"], 1);
+}

@@ -91,8 +91,8 @@ impl Lookup {
         self.standing
     }
 
-    /// Signatures were checked from this version on; older versions have expired. None if they
-    /// were checked down to the first version, or to one that was checked earlier.
+    /// Signatures were checked from this version on; older versions have expired or were deleted.
+    /// None if they were checked down to the first version, or to one that was checked earlier.
     pub fn unchecked_below(&self) -> Option<u32> {
         self.unchecked_below
     }
@@ -424,7 +424,9 @@ impl<T: Transport> Client<T> {
             return Err(error);
         };
         let lifetime = self.directory.config.maximum_lifetime.is_some();
-        if lifetime && matches!(problem.status, 404 | 410) {
+        // What was deleted cannot be checked either; people are told from where on it was.
+        let is_deleted = problem.code == "deleted";
+        if is_deleted || (lifetime && matches!(problem.status, 404 | 410)) {
             let below = version.saturating_add(1);
             job.expired_below = job.expired_below.max(Some(below));
             return Ok(());

@@ -327,7 +327,7 @@ fn describe(found: &Lookup, greatest: bool) -> String {
     if let Some(version) = found.unchecked_below() {
         let _ = writeln!(
             text,
-            "            signatures before version {version} have expired"
+            "            signatures before version {version} are not checked: what came before it has expired or\n             was deleted"
         );
     }
     match found.seen_before() {
