@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use overt_protocol::codec::Encode;
 use overt_protocol::signed_value::{SignedValue, Signer};
 use overt_protocol::user::{SearchVerified, TreeState, VerifiedValue};
-use overt_protocol::wire::{AbsenceRequest, SearchRequest};
+use overt_protocol::wire::SearchRequest;
 
 use crate::client::wave::{Ask, Told};
 use crate::client::{Client, Cost};
@@ -168,54 +168,6 @@ impl<T: Transport> Client<T> {
             versions => versions?,
         };
         versions.pop().ok_or(ClientError::Unsettled)
-    }
-
-    /// Has the directory prove that a label does not exist, if it offers that; otherwise what it
-    /// says stands as what it says.
-    async fn prove_absence(&self, label: &str, said: ClientError) -> ClientError {
-        if self.directory.descriptor.path("absence").is_none() {
-            return said;
-        }
-        match self.proved_absent(label.as_bytes()).await {
-            Ok(tree_size) => ClientError::Absent { tree_size },
-            Err(error) if error.is_misbehaviour() => error,
-            Err(_) => said,
-        }
-    }
-
-    async fn proved_absent(&self, label: &[u8]) -> Result<u64, ClientError> {
-        let from = self.tree()?;
-        let request = AbsenceRequest {
-            last: from.as_ref().map(TreeState::tree_size),
-            label: label.to_vec(),
-        };
-        let ask = Ask {
-            operation: Operation::Absence,
-            label: label.to_vec(),
-            owner: None,
-            request: request.to_bytes()?,
-            verify: Box::new(move |tree, response, now| {
-                let head = self.verifier.absence(tree, &request, response, now)?;
-                Ok((head, ()))
-            }),
-        };
-        let told = self.ask(from.as_ref(), &ask).await?;
-        let contact = self.store.contact(self.url(), label)?;
-        let owned = self.store.owned(self.url(), label)?;
-        let seen = contact.and_then(|contact| contact.greatest);
-        let own = owned.and_then(|owned| owned.state.progress.greatest_version());
-        if let Some(version) = seen.max(own) {
-            let reason = Reason::Vanished(version);
-            return Err(self.reject_told(reason, Operation::Absence, label, &told));
-        }
-        let tree = self
-            .settle(Change {
-                from,
-                to: Some(told.head),
-                ..Change::default()
-            })
-            .await?;
-        Ok(tree.tree_size())
     }
 
     /// Every version of a label, ascending. Expired ones are left out.

@@ -1,5 +1,6 @@
 //! Verified operations on one directory.
 
+mod absence;
 mod credential;
 mod lookup;
 mod monitor;
