@@ -5,7 +5,9 @@ mod support;
 
 use overt_protocol::auditor::{AuditError, AuditorState};
 use overt_protocol::codec::{Decode, Encode};
-use overt_protocol::prefix_tree::{Lookup, Node, evaluate, insert, prove};
+use overt_protocol::prefix_tree::{
+    Lookup, Node, PrefixProofError, evaluate, evaluate_added, insert, prove,
+};
 use overt_protocol::provider::auditor_update;
 use overt_protocol::suite::{CipherSuite, SigningKey};
 use overt_protocol::wire::*;
@@ -70,7 +72,7 @@ proptest! {
         let lookups: Vec<_> = keys.iter()
             .map(|key| Lookup { vrf_output: *key, commitment: None }).collect();
         prop_assert_eq!(evaluate(&lookups, &proof).unwrap(), value(before.root));
-        let found = overt_protocol::prefix_tree::evaluate_added(&new, &proof).unwrap();
+        let found = evaluate_added(&new, &proof).unwrap();
         prop_assert_eq!(found, (value(before.root), value(after.root)));
     }
 }
@@ -112,7 +114,10 @@ fn each_rule_has_a_check() {
     again.added.truncate(1);
     again.added[0].commitment = [7; 32];
     again.proof = prove(&log.paths, log.roots[2], &[again.added[0].vrf_output]).unwrap();
-    assert_eq!(check(state.apply(&again)), "audit-proof");
+    let included = state.apply(&again).unwrap_err();
+    let error = PrefixProofError::AlreadyIncluded;
+    assert_eq!(included, AuditError::Proof { position: 3, error });
+    assert_eq!(included.check(), "audit-proof");
     // The proof of another tree.
     assert_eq!(check(state.apply(&updates[1])), "audit-timestamp");
     let mut other = updates[1].clone();
@@ -175,4 +180,23 @@ fn single_bytes() {
             "byte {at}"
         );
     }
+}
+
+/// No result can name the depth of leaves that differ in their last bit only.
+#[test]
+fn leaves_have_a_greatest_depth() {
+    let leaf = |last: u8| {
+        let mut vrf_output = [0; 32];
+        vrf_output[31] = last;
+        PrefixLeaf {
+            vrf_output,
+            commitment: [last; 32],
+        }
+    };
+    let proof = PrefixProof {
+        results: vec![PrefixSearchResult::NonInclusionParent { depth: 0 }; 2],
+        elements: Vec::new(),
+    };
+    evaluate_added(&[leaf(0), leaf(2)], &proof).unwrap();
+    evaluate_added(&[leaf(0), leaf(1)], &proof).unwrap_err();
 }
