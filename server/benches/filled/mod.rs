@@ -25,6 +25,8 @@ pub const BATCH: usize = 1_000;
 pub const VALUE_BYTES: usize = 100;
 /// Log entries are ten minutes apart, so a directory of 10^6 labels has grown for a week.
 pub const INTERVAL: u64 = 600_000;
+/// When the directory began: real clocks make its first entry distinguished.
+pub const BEGAN: u64 = 1_760_000_000_000;
 /// The server's default.
 pub const WINDOW: u64 = 24 * 3_600_000;
 /// The server's default.
@@ -214,7 +216,8 @@ impl Log {
     pub fn insert(&self, Prepared { leaves, versions }: Prepared) {
         let mut tip = self.tip();
         let records = self.shared.records().expect("store");
-        let appended = append(&records, &tip, tip.timestamp + INTERVAL, &leaves).expect("new keys");
+        let timestamp = tip.timestamp.max(BEGAN) + INTERVAL;
+        let appended = append(&records, &tip, timestamp, &leaves).expect("new keys");
         let batch = Batch {
             entries: vec![(
                 tip.size,
