@@ -24,6 +24,7 @@ mod settings;
 mod shown;
 #[path = "../support/mod.rs"]
 mod support;
+mod tamper;
 mod user;
 mod world;
 

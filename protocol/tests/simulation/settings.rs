@@ -12,7 +12,8 @@ pub(crate) struct Settings {
     pub(crate) suite: CipherSuite,
     pub(crate) rmw: u64,
     pub(crate) lifetime: Option<u64>,
-    /// The longest time between two log entries.
+    /// The shortest and the longest time between two log entries.
+    pub(crate) min_gap: u64,
     pub(crate) max_gap: u64,
     pub(crate) max_ahead: u64,
     pub(crate) max_behind: u64,
@@ -35,6 +36,7 @@ impl Settings {
             },
             rmw,
             lifetime,
+            min_gap: 0,
             max_gap,
             max_ahead: random.below(5_000),
             max_behind: max_gap + random.below(5_000),
@@ -49,6 +51,7 @@ impl Settings {
             suite: CipherSuite::Kt128Sha256Ed25519,
             rmw,
             lifetime: expires.then(|| rmw + 200 + random.below(800)),
+            min_gap: 20,
             max_gap: 200 + random.below(200),
             max_ahead: random.below(500),
             max_behind: 600 + random.below(400),

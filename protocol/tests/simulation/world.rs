@@ -63,9 +63,11 @@ impl<S: Server> World<S> {
     pub(crate) fn grow(&mut self, quiet: Option<&str>, publisher: Option<usize>) -> Done {
         // Long waits and bursts, both.
         let gap = match self.random.below(6) {
-            0 => 0,
+            0 => self.settings.min_gap,
             1 => self.settings.max_gap,
-            _ => self.random.below(self.settings.max_gap + 1),
+            _ => self
+                .random
+                .between(self.settings.min_gap, self.settings.max_gap),
         };
         self.time += gap;
         let mut new = Values::new();
