@@ -118,9 +118,11 @@ impl History {
     }
 
     /// At most: the next distinguished entry comes within the RMW and the wait for a log entry;
-    /// then everybody monitors within a period, which is one RMW at most, once time has passed.
+    /// then everybody monitors within a period, which is one RMW at most, once time has passed. An expired
+    /// version is asked for when more has expired.
     fn deadline(&self, began: u64) -> u64 {
-        began + 2 * self.world.settings.rmw + 3 * self.world.settings.max_gap
+        let settings = &self.world.settings;
+        began + 2 * settings.rmw + 3 * settings.max_gap + settings.lifetime.unwrap_or(0)
     }
 
     fn run(mut self) -> Outcome {
@@ -160,8 +162,12 @@ impl History {
 
     fn judge(self, alarm: Alarm, began: u64) -> Outcome {
         let lies = self.world.server.lies.get();
-        if self.world.server.misdeed.promise() == Promise::AtOnce && lies != 1 {
-            return Outcome::Missed(format!("noticed by answer {lies}: {alarm:?}"));
+        if self.world.server.misdeed.promise() == Promise::AtOnce {
+            return match lies {
+                // Newcomers, who cannot know better, are told from others who compare.
+                0 | 1 => Outcome::Detected(alarm, 0.0),
+                _ => Outcome::Missed(format!("noticed by answer {lies}: {alarm:?}")),
+            };
         }
         if self.world.time > self.deadline(began) {
             return Outcome::Missed(format!("too late: {alarm:?}"));

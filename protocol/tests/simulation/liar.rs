@@ -24,19 +24,19 @@ const OWNER: usize = 0;
 pub(crate) struct Deed {
     /// The log entry from which on things are wrong.
     pub(crate) position: u64,
-    /// Where a temporary misdeed ends.
+    /// Where a temporary misdeed ends; or up to where users saw the log as it was.
     until: u64,
     /// The greatest honest version of the target.
-    greatest: u32,
-    fake: Option<Fake>,
+    pub(crate) greatest: u32,
+    pub(crate) fake: Option<Fake>,
     /// When the entry at `position` was made in truth.
     time: u64,
 }
 
 pub(crate) struct Liar {
     pub(crate) misdeed: Misdeed,
-    settings: Settings,
-    logs: [MemoryLog; 2],
+    pub(crate) settings: Settings,
+    pub(crate) logs: [MemoryLog; 2],
     script: Script,
     armed: bool,
     pub(crate) deed: Option<Deed>,
@@ -68,14 +68,18 @@ impl Liar {
         stored.position
     }
 
-    /// An old version that is not the greatest at any unexpired log entry.
+    /// An old version that is not the greatest at any unexpired log entry, and that nobody comes
+    /// across who looks for the greatest.
     fn expired_version(&self) -> Option<u32> {
         let log = &self.logs[0];
+        let greatest = self.greatest()?;
+        let ladder = base_ladder(greatest);
         let is_expired = |version: &u32| {
             let next = log.entries[self.created(version + 1) as usize];
-            log.config.is_expired(next.timestamp, log.tip.timestamp)
+            let is_expired = log.config.is_expired(next.timestamp, log.tip.timestamp);
+            is_expired && !ladder.contains(version)
         };
-        (0..self.greatest()?).rev().find(is_expired)
+        (0..greatest).rev().find(is_expired)
     }
 
     fn distinguished(&self) -> Option<u64> {
@@ -95,13 +99,16 @@ impl Liar {
     /// Prepares to do the misdeed with the next log entry, if it is of use by now.
     pub(crate) fn arm(&mut self) -> bool {
         let size = self.logs[0].tip.size;
+        let Some(greatest) = self.greatest() else {
+            return false;
+        };
         self.armed = match self.misdeed {
-            Misdeed::ValueReplaced => self.greatest().is_some_and(|v| self.created(v) + 3 > size),
-            Misdeed::GreatestWithheld => self.greatest().is_some_and(|v| v > 0),
+            Misdeed::ValueReplaced => self.created(greatest) + 3 > size,
+            Misdeed::GreatestWithheld => greatest > 0,
             Misdeed::TimestampsBent => !(size + 1).is_power_of_two(),
             Misdeed::DistinguishedRewritten => self.distinguished().is_some(),
             Misdeed::ExpiredVersionReplaced => self.expired_version().is_some(),
-            _ => self.greatest().is_some(),
+            _ => true,
         };
         self.armed
     }
@@ -109,12 +116,19 @@ impl Liar {
     /// The version to ask for, to hear a lie.
     pub(crate) fn wanted(&self) -> Option<u32> {
         match self.misdeed {
-            Misdeed::ExpiredVersionReplaced => Some(self.deed.as_ref()?.fake.as_ref()?.version),
+            Misdeed::ExpiredVersionReplaced => {
+                let deed = self.deed.as_ref()?;
+                // At once, or when all log entries from before have expired.
+                let tip = self.logs[0].tip.timestamp;
+                let is_ripe = self.logs[0].config.is_expired(deed.time, tip);
+                let version = deed.fake.as_ref()?.version;
+                (is_ripe || deed.time % 2 == 0).then_some(version)
+            }
             _ => None,
         }
     }
 
-    fn lie(&self, answer: Answer) -> Answer {
+    pub(crate) fn lie(&self, answer: Answer) -> Answer {
         self.lies.set(self.lies.get() + 1);
         answer
     }
@@ -168,8 +182,9 @@ impl Liar {
                 self.script.push(log, expired, new);
             }
             Misdeed::DistinguishedRewritten => {
-                self.script.push(log, timestamp, new);
                 deed.position = self.distinguished().unwrap();
+                deed.until = position;
+                self.script.push(&mut self.logs[0], timestamp, new);
                 let mut script = self.script.clone();
                 let (_, values) = &mut script.0[deed.position as usize];
                 values.push(("mallory".to_owned(), vec![0]));
@@ -188,7 +203,7 @@ impl Liar {
     }
 
     /// What a user is shown if nothing else is said.
-    fn view(&self, user: usize) -> Shown<'_> {
+    pub(crate) fn view(&self, user: usize) -> Shown<'_> {
         let size = self.logs[0].tip.size;
         let is_other = self.deed.as_ref().is_some_and(|deed| match self.misdeed {
             Misdeed::GhostHidden => user != OWNER && size < deed.until,
@@ -222,127 +237,14 @@ impl Liar {
         let is_lie = match self.misdeed {
             Misdeed::TimestampsBent => bend(answer.proof(), deed.time, 1),
             Misdeed::ExpiredByDate => true,
-            Misdeed::DistinguishedRewritten => last.is_some_and(|last| last > deed.position),
+            Misdeed::DistinguishedRewritten => {
+                // To those who saw the other content.
+                last.is_some_and(|last| last > deed.position && last <= deed.until)
+            }
             _ => false,
         };
         let answer = bytes(Ok(answer));
         if is_lie { self.lie(answer) } else { answer }
-    }
-
-    /// A search for the target, once the misdeed is done. None: nothing special about it.
-    fn lying_search(&self, deed: &Deed, user: usize, request: &SearchRequest) -> Option<Answer> {
-        let log = &self.logs[0];
-        let last = request.last;
-        match (self.misdeed, request.version) {
-            (Misdeed::VersionSkipped, None) => {
-                let honest = provider::search(&self.view(user), request);
-                Some(bytes(honest.or_else(|_| self.skipping(deed, request))))
-            }
-            // Either another version's proof, or that of a fork.
-            (Misdeed::GreatestWithheld, None) if last.is_some_and(|last| last > deed.position) => {
-                let old = deed.greatest - 1;
-                let answer = match log.tip.size % 2 {
-                    0 => provider::search(&self.logs[1].published(), request),
-                    _ => self.as_greatest(request, old),
-                };
-                Some(self.lie(bytes(answer)))
-            }
-            (Misdeed::HeadReplayed, _) => {
-                let limit = self.settings.max_ahead + self.settings.max_behind;
-                let is_stale = |size: &u64| {
-                    let entry = log.entries[*size as usize - 1];
-                    match last {
-                        Some(last) => *size < last,
-                        None => entry.timestamp + limit < log.tip.timestamp,
-                    }
-                };
-                let size = (1..log.tip.size).rev().find(is_stale)?;
-                let request = SearchRequest {
-                    last: None,
-                    ..request.clone()
-                };
-                let answer = provider::search(&log.at(size), &request).ok()?;
-                Some(self.lie(bytes(Ok(answer))))
-            }
-            (Misdeed::ExpiredVersionReplaced, Some(version)) => {
-                let fake = deed.fake.as_ref().filter(|fake| fake.version == version)?;
-                let mut shown = self.view(user);
-                shown.fake = Some(fake);
-                let mut config = log.config.clone();
-                config.maximum_lifetime = None;
-                shown.config = Some(config);
-                Some(self.lie(bytes(provider::search(&shown, request))))
-            }
-            _ => None,
-        }
-    }
-
-    /// The proof of a fixed version, passed off as that of the greatest.
-    fn as_greatest(
-        &self,
-        request: &SearchRequest,
-        version: u32,
-    ) -> Result<SearchResponse, MemoryError> {
-        let fixed = SearchRequest {
-            version: Some(version),
-            ..request.clone()
-        };
-        let mut response = provider::search(&self.logs[0].published(), &fixed)?;
-        response.version = Some(version);
-        let ladder = base_ladder(version);
-        for (version, step) in ladder.iter().zip(&mut response.binary_ladder) {
-            if *version > response.version.unwrap() {
-                step.commitment = None;
-            }
-        }
-        Ok(response)
-    }
-
-    /// The version after the skipped one, with the proof of the greatest honest one.
-    fn skipping(
-        &self,
-        deed: &Deed,
-        request: &SearchRequest,
-    ) -> Result<SearchResponse, MemoryError> {
-        let mut shown = self.view(usize::MAX);
-        shown.greatest = Some(deed.greatest);
-        let mut response = provider::search(&shown, request)?;
-        let version = deed.greatest + 2;
-        let (opening, value) = self.logs[0].published().value(TARGET.as_bytes(), version)?;
-        (response.opening, response.value) = (opening, value);
-        response.version = Some(version);
-        let steps = base_ladder(version).into_iter().map(|v| {
-            let input = VrfInput {
-                label: TARGET.as_bytes(),
-                version: v,
-            };
-            let stored = self.logs[0].published().version(TARGET.as_bytes(), v)?;
-            Ok(BinaryLadderStep {
-                proof: self.logs[0].vrf.prove(&input.to_bytes()?).1,
-                commitment: stored.filter(|_| v < version).map(|s| s.leaf.commitment),
-            })
-        });
-        response.binary_ladder = steps.collect::<Result<_, MemoryError>>()?;
-        Ok(response)
-    }
-
-    /// Owner monitoring as if the owner knew of the version that it is not told of.
-    fn monitoring_ghost(
-        &self,
-        deed: &Deed,
-        request: &OwnerMonitorRequest,
-        limit: usize,
-    ) -> Result<MonitorResponse, MemoryError> {
-        let count = if self.misdeed == Misdeed::VersionSkipped {
-            2
-        } else {
-            1
-        };
-        let request = OwnerMonitorRequest {
-            greatest_version: Some(deed.greatest + count),
-            ..request.clone()
-        };
-        provider::owner_monitor(&self.logs[0].published(), &request, limit)
     }
 }
 
@@ -414,7 +316,7 @@ impl Server for Liar {
         }
         let answer = provider::owner_monitor(&shown, request, limit);
         let answer = match is_denied {
-            true => answer.or_else(|_| self.monitoring_ghost(deed, request, limit)),
+            true => answer.or_else(|_| self.denying_monitor(deed, request)),
             false => answer,
         };
         self.send(request.last, answer)
@@ -431,6 +333,8 @@ impl Server for Liar {
     }
 
     fn credential_update(&self, user: usize, request: &CredentialUpdateRequest) -> Answer {
-        bytes(provider::credential_update(&self.view(user), request))
+        // For a version that is only in the fork, out of the fork.
+        let answer = provider::credential_update(&self.view(user), request);
+        bytes(answer.or_else(|_| provider::credential_update(&self.logs[1].published(), request)))
     }
 }

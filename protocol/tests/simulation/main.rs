@@ -16,6 +16,7 @@ mod credential;
 mod dishonest;
 mod honest;
 mod liar;
+mod lies;
 mod misdeed;
 mod owner;
 mod random;
@@ -25,6 +26,7 @@ mod shown;
 #[path = "../support/mod.rs"]
 mod support;
 mod tamper;
+mod truth;
 mod user;
 mod world;
 

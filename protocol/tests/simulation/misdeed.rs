@@ -92,9 +92,11 @@ impl Misdeed {
     /// is over another root, and "head-signature" fails.
     pub(crate) fn detections(self) -> &'static [(&'static str, &'static [&'static str])] {
         const ROOT: &[&str] = &["consistency", "head-signature", "prefix-root-conflict"];
+        // What is there is shown: a version that nobody has the commitment of.
+        const LADDER: &[&str] = &["binary-ladder", "prefix-proof"];
         match self {
             Self::GhostTold => &[("owner", &["foreign version"])],
-            Self::GhostDenied => &[("owner", &["binary-ladder"])],
+            Self::GhostDenied => &[("owner", LADDER)],
             Self::GhostHidden => &[
                 ("user walking", ROOT),
                 ("searcher", ROOT),
@@ -102,37 +104,32 @@ impl Misdeed {
             ],
             Self::ValueReplaced => &[
                 ("owner", ROOT),
+                ("owner", &["foreign version"]),
                 ("contact", ROOT),
-                (
-                    "searcher",
-                    &["head-signature", "commitment-changed", "consistency"],
-                ),
+                ("searcher", ROOT),
+                // The leaf also stands where a proof shows that other versions are absent.
+                ("searcher", &["commitment-changed", "prefix-proof"]),
             ],
-            Self::VersionSkipped => &[
-                ("owner", &["binary-ladder"]),
-                ("searcher", &["binary-ladder", "head-signature"]),
-            ],
-            Self::GreatestWithheld => &[(
-                "searcher",
-                &[
-                    "binary-ladder",
-                    "consistency",
-                    "head-signature",
-                    "prefix-root-conflict",
-                ],
-            )],
+            Self::VersionSkipped => &[("owner", LADDER), ("searcher", LADDER)],
+            Self::GreatestWithheld => &[("searcher", ROOT), ("searcher", LADDER)],
             Self::HeadReplayed => &[("searcher", &["head-tree-size", "head-max-behind"])],
             Self::TimestampsBent => &[
                 ("user walking", &["timestamps-monotonic"]),
                 ("searcher", &["timestamps-monotonic"]),
             ],
-            Self::DistinguishedRewritten => &[("user walking", ROOT), ("searcher", ROOT)],
+            Self::DistinguishedRewritten => &[
+                ("user walking", ROOT),
+                ("searcher", ROOT),
+                ("comparing users", &["compare-roots"]),
+            ],
             Self::TwoViews => &[("comparing users", &["compare-roots"])],
             Self::CredentialFromFork => &[(
                 "credential receiver",
                 &["credential-fork", "prefix-root-conflict", "head-signature"],
             )],
-            Self::ExpiredVersionReplaced => &[("searcher", &["version-expired"])],
+            Self::ExpiredVersionReplaced => {
+                &[("searcher", ROOT), ("searcher", &["version-expired"])]
+            }
             Self::ExpiredByDate => &[
                 ("user walking", &["head-max-ahead"]),
                 ("searcher", &["head-max-ahead"]),
