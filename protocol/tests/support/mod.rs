@@ -51,6 +51,26 @@ pub struct NewVersion {
     pub opening: Opening,
 }
 
+/// The leaf of a version of a label.
+pub fn leaf(
+    vrf: &VrfSecretKey,
+    label: &[u8],
+    version: u32,
+    opening: &Opening,
+    update: &UpdateValue,
+) -> PrefixLeaf {
+    let committed = CommitmentValue {
+        opening,
+        label,
+        version,
+        update,
+    };
+    PrefixLeaf {
+        vrf_output: vrf.output(&VrfInput { label, version }.to_bytes().unwrap()),
+        commitment: suite::commitment(&[&committed.to_bytes().unwrap()]),
+    }
+}
+
 pub struct MemoryLog {
     pub config: Configuration,
     pub signing: SigningKey,
@@ -147,12 +167,6 @@ impl MemoryLog {
         {
             let versions = self.labels.entry(label.clone()).or_default();
             let version = versions.len() as u32;
-            let input = VrfInput {
-                label: &label,
-                version,
-            }
-            .to_bytes()
-            .unwrap();
             let tbs = UpdateTbs {
                 config: &self.config,
                 label: &label,
@@ -164,20 +178,16 @@ impl MemoryLog {
                 .as_ref()
                 .map(|key| key.sign(&tbs.to_bytes().unwrap()));
             let update = UpdateValue { value, signature };
-            let committed = CommitmentValue {
-                opening: &opening,
-                label: &label,
-                version,
-                update: &update,
-            };
-            let leaf = PrefixLeaf {
-                vrf_output: self.vrf.output(&input),
-                commitment: suite::commitment(&[&committed.to_bytes().unwrap()]),
-            };
+            let leaf = leaf(&self.vrf, &label, version, &opening, &update);
             versions.push((StoredVersion { position, leaf }, opening, update));
             leaves.push(leaf);
         }
-        let done = append(&self.paths, &self.tip, timestamp, &leaves).unwrap();
+        self.push_leaves(timestamp, &leaves);
+    }
+
+    /// Appends a log entry that adds these leaves to the prefix tree at the tip, whatever they are.
+    pub fn push_leaves(&mut self, timestamp: u64, leaves: &[PrefixLeaf]) {
+        let done = append(&self.paths, &self.tip, timestamp, leaves).unwrap();
         self.paths.0.extend(done.paths);
         self.subtrees.extend(done.subtrees);
         self.entries.push(done.entry);

@@ -1,0 +1,175 @@
+//! What a label's owner does.
+
+use overt_protocol::provider::Refusal;
+use overt_protocol::user::VerifiedUpdate;
+use overt_protocol::wire::*;
+
+use crate::random::Random;
+use crate::server::Server;
+use crate::user::{Alarm, Done, Made, User, alarm, is_refusal, no_answer, rejected};
+
+const WHO: &str = "owner";
+/// Answers to one question that a directory may draw out.
+const ROUNDS: usize = 64;
+
+impl User {
+    /// Begins to own the label at one of the recent distinguished entries, if there is any.
+    pub(crate) fn owner_init(
+        &mut self,
+        server: &dyn Server,
+        time: u64,
+        random: &mut Random,
+    ) -> Done {
+        let (Some(label), Some(start)) = (self.label.clone(), random.pick(&self.recent)) else {
+            return Ok(());
+        };
+        let request = OwnerInitRequest {
+            last: self.last(),
+            label: label.into_bytes(),
+            start: start.position(),
+        };
+        let answer = match server.owner_init(self.number, &request) {
+            // The start expired since it was recent.
+            Err(error) if self.has_expired(start.position(), server) => {
+                assert!(matches!(error, crate::support::MemoryError::Verify(_)));
+                return self.walk(server, time);
+            }
+            answer => answer.map_err(no_answer(WHO))?,
+        };
+        let done = self
+            .verifier
+            .owner_init(self.state.as_ref(), &request, &answer, self.clock(time))
+            .map_err(rejected(WHO))?;
+        self.state = Some(done.state);
+        self.owner = Some(done.owner);
+        Ok(())
+    }
+
+    /// Whether a log entry expired.
+    fn has_expired(&self, position: u64, server: &dyn Server) -> bool {
+        let log = server.log();
+        let timestamp = log.entries[position as usize].timestamp;
+        log.config.is_expired(timestamp, log.tip.timestamp)
+    }
+
+    /// Asks for versions that this device does not know, or for proof of its own (`values`, which
+    /// the log entry at `created` holds). Alarms if any of them was not made by its owner.
+    pub(crate) fn learn(
+        &mut self,
+        server: &dyn Server,
+        time: u64,
+        made: &Made,
+        (values, created): (Vec<Vec<u8>>, Option<u64>),
+    ) -> Done {
+        let (Some(label), Some(owner)) = (&self.label, &self.owner) else {
+            return Ok(());
+        };
+        let request = UpdateRequest {
+            last: self.last(),
+            label: label.clone().into_bytes(),
+            greatest_version: owner.progress.greatest_version(),
+            values,
+        };
+        let answer = match server.update(self.number, &request, created) {
+            Err(error) if created.is_none() && is_refusal(&error, &[Refusal::VersionConflict]) => {
+                return Ok(());
+            }
+            answer => answer.map_err(no_answer(WHO))?,
+        };
+        let done = self
+            .verifier
+            .update(
+                self.state.as_ref(),
+                owner,
+                &request,
+                &answer,
+                self.clock(time),
+            )
+            .map_err(rejected(WHO))?;
+        check_made(&done.updates, &made[label])?;
+        if created.is_some() {
+            assert!(done.updates.last().unwrap().requested);
+        }
+        self.state = Some(done.state);
+        self.owner = Some(done.owner);
+        Ok(())
+    }
+
+    /// Owner monitoring, with at most `limit` ladders in an answer. Stops now and then in the
+    /// middle, to be resumed the next time.
+    pub(crate) fn owner_monitor(
+        &mut self,
+        server: &dyn Server,
+        time: u64,
+        limit: usize,
+        rounds: usize,
+    ) -> Done {
+        for _ in 0..rounds.min(ROUNDS) {
+            let (Some(label), Some(owner)) = (&self.label, &self.owner) else {
+                return Ok(());
+            };
+            let request = OwnerMonitorRequest {
+                last: self.last(),
+                label: label.clone().into_bytes(),
+                entries: Self::entries(&owner.map),
+                start: owner.progress.start,
+                greatest_version: owner.progress.greatest_version(),
+            };
+            let answer = server.owner_monitor(self.number, &request, limit);
+            let answer = answer.map_err(no_answer(WHO))?;
+            let done = self
+                .verifier
+                .owner_monitor(
+                    self.state.as_ref(),
+                    owner,
+                    &request,
+                    &answer,
+                    self.clock(time),
+                )
+                .map_err(rejected(WHO))?;
+            if !done.complete && done.verified.is_empty() {
+                return Err(alarm(WHO, "unproved", "no ladder at all".to_owned()));
+            }
+            self.state = Some(done.state);
+            let map = done.owner.map.clone();
+            self.owner = Some(done.owner);
+            if done.complete {
+                self.check_map(&map);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that an owner does regularly.
+    pub(crate) fn own(
+        &mut self,
+        server: &dyn Server,
+        time: u64,
+        made: &Made,
+        random: &mut Random,
+    ) -> Done {
+        let start = self.owner.as_ref().map(|owner| owner.progress.start);
+        // After longer than the lifetime offline, an owner has to begin again.
+        if start.is_none_or(|start| self.has_expired(start, server)) {
+            self.owner = None;
+            self.owner_init(server, time, random)?;
+        }
+        self.learn(server, time, made, (Vec::new(), None))?;
+        let limit = random.between(1, 4) as usize;
+        let rounds = if random.one_in(6) { 1 } else { ROUNDS };
+        self.owner_monitor(server, time, limit, rounds)
+    }
+}
+
+/// Every version that the log shows must be one that the owner's devices made.
+fn check_made(updates: &[VerifiedUpdate], made: &[Vec<u8>]) -> Result<(), Alarm> {
+    for value in updates.iter().flat_map(|update| &update.values) {
+        let version = value.version();
+        if made.get(version as usize).map(Vec::as_slice) != Some(value.value()) {
+            let detail = format!("version {version} is not the owner's");
+            return Err(alarm(WHO, "foreign version", detail));
+        }
+    }
+    Ok(())
+}
