@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
 use overt_protocol::error::VerifyError;
-use overt_protocol::monitor::MonitorMap;
+use overt_protocol::monitor::{MonitorMap, add_to_map};
 use overt_protocol::user::{
     OwnerState, ProvisionalCredential, SearchVerified, TreeState, TreeView,
 };
@@ -84,20 +84,9 @@ impl Contact {
         let version = found.value.version();
         self.greatest = self.greatest.max(Some(version));
         if monitored && found.found.must_monitor {
-            self.monitor_from(found.found.terminal, version);
+            add_to_map(&mut self.map, found.found.terminal, version);
         }
         Ok(())
-    }
-
-    /// Adds to the map. A position keeps the greatest version, and a version the leftmost position:
-    /// a request may name neither twice.
-    fn monitor_from(&mut self, position: u64, version: u32) {
-        if self.map.range(..position).any(|(_, v)| *v == version) {
-            return;
-        }
-        self.map.retain(|p, v| *p <= position || *v != version);
-        let greatest = self.map.entry(position).or_insert(version);
-        *greatest = version.max(*greatest);
     }
 
     /// Takes note of a monitoring run that began with the map `from`. Entries that came meanwhile
@@ -106,7 +95,7 @@ impl Contact {
         self.map
             .retain(|position, version| from.get(position) != Some(version));
         for (position, version) in to {
-            self.monitor_from(*position, *version);
+            add_to_map(&mut self.map, *position, *version);
         }
     }
 
@@ -120,7 +109,7 @@ impl Contact {
             self.anchor = Some(anchor.clone());
         }
         for (position, version) in &other.map {
-            self.monitor_from(*position, *version);
+            add_to_map(&mut self.map, *position, *version);
         }
         self.vrf_outputs.extend(&other.vrf_outputs);
         self.commitments.extend(&other.commitments);
@@ -260,14 +249,18 @@ mod tests {
     #[test]
     fn maps_name_no_position_and_no_version_twice() {
         let mut contact = Contact::default();
-        contact.monitor_from(11, 0);
-        contact.monitor_from(9, 0);
-        contact.monitor_from(12, 0);
+        let add = |contact: &mut Contact, position, version| {
+            add_to_map(&mut contact.map, position, version);
+        };
+        add(&mut contact, 11, 0);
+        add(&mut contact, 9, 0);
+        add(&mut contact, 12, 0);
         assert_eq!(contact.map, map(&[(9, 0)]), "the leftmost position");
-        contact.monitor_from(9, 1);
-        contact.monitor_from(9, 0);
+        add(&mut contact, 9, 1);
+        add(&mut contact, 9, 0);
         assert_eq!(contact.map, map(&[(9, 1)]), "the greatest version");
-        contact.monitor_from(13, 2);
+        add(&mut contact, 13, 2);
+        add(&mut contact, 14, 1);
         let other = Contact {
             map: map(&[(12, 2), (14, 3)]),
             ..Contact::default()

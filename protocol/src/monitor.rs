@@ -11,6 +11,16 @@ use crate::ladder::search_ladder;
 /// there.
 pub type MonitorMap = BTreeMap<u64, u32>;
 
+/// Adds to a map that `version` was shown at `position`. What stands to the right of a version that
+/// is not less is left out: the path of that leads past it, and the contact algorithm takes lesser
+/// versions to the right of greater ones, or a version at two positions, for an error.
+pub fn add_to_map(map: &mut MonitorMap, position: u64, version: u32) {
+    map.retain(|p, v| *p < position || *v > version);
+    if map.range(..=position).all(|(_, v)| *v < version) {
+        map.insert(position, version);
+    }
+}
+
 /// What the owner of a label has verified of it (section "Owner Algorithm").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerProgress {

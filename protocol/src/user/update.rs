@@ -2,6 +2,7 @@
 
 use crate::codec::{Decode, Reader};
 use crate::error::VerifyError;
+use crate::monitor::add_to_map;
 use crate::prefix_tree::Lookup;
 use crate::suite::NH;
 use crate::update::{NewVersions, update_label};
@@ -152,7 +153,7 @@ impl Verifier {
         )?;
         owner.progress.upcoming.push((new.position, new.greatest));
         if !distinguished {
-            owner.map.insert(new.position, new.greatest);
+            add_to_map(&mut owner.map, new.position, new.greatest);
         }
         let update = VerifiedUpdate {
             position: new.position,
