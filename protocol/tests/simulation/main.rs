@@ -17,6 +17,7 @@ mod dishonest;
 mod honest;
 mod liar;
 mod lies;
+mod maps;
 mod misdeed;
 mod owner;
 mod random;
