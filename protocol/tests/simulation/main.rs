@@ -13,6 +13,7 @@
 
 mod contact;
 mod credential;
+mod deed;
 mod dishonest;
 mod honest;
 mod liar;

@@ -160,14 +160,13 @@ impl User {
         }
         let limit = random.between(1, 4) as usize;
         // Versions that come between the two requests are learnt too late for monitoring.
-        if random.one_in(4) {
+        if self.is_flighty && random.one_in(4) {
             self.owner_monitor(server, time, (limit, ROUNDS, true))?;
         }
         self.learn(server, time, made, (Vec::new(), None))?;
-        // Now and then an owner goes offline in the middle.
         let rounds = match random.below(12) {
-            0 => 0,
-            1 => 1,
+            0 if self.is_flighty => 0,
+            1 if self.is_flighty => 1,
             _ => ROUNDS,
         };
         self.owner_monitor(server, time, (limit, rounds, false))

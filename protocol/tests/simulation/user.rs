@@ -78,6 +78,8 @@ pub(crate) struct User {
     /// When this user next monitors everything, and how often.
     pub(crate) due: u64,
     pub(crate) period: u64,
+    /// Goes offline in the middle of things at times.
+    pub(crate) is_flighty: bool,
     /// The largest monitoring map after monitoring.
     pub(crate) largest_map: usize,
 }
@@ -101,6 +103,7 @@ impl User {
             credentials: Vec::new(),
             due: 0,
             period: 1,
+            is_flighty: true,
             largest_map: 0,
         }
     }
