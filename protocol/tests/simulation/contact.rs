@@ -103,15 +103,14 @@ impl Contact {
     }
 
     /// Adds to the monitoring map what a search found. A request must name no version twice
-    /// (section "Contact Monitor"): the leftmost position is kept, whose path leads past the other.
+    /// (section "Contact Monitor"), and lesser versions to the right of greater ones are an error
+    /// (section "Contact Algorithm", step 3.1.2). Both are left out: the path of what stands to
+    /// their left, with a version that is not less, leads past them.
     fn watch(&mut self, position: u64, version: u32) {
-        let watched = self.map.iter().find(|(_, v)| **v == version);
-        if let Some((other, _)) = watched {
-            let leftmost = position.min(*other);
-            self.map.retain(|_, v| *v != version);
-            return self.watch(leftmost, version);
+        self.map.retain(|p, v| *p < position || *v > version);
+        let is_led_past = self.map.range(..=position).any(|(_, v)| *v >= version);
+        if !is_led_past {
+            self.map.insert(position, version);
         }
-        let greatest = self.map.entry(position).or_insert(version);
-        *greatest = version.max(*greatest);
     }
 }

@@ -1,4 +1,7 @@
-//! Every misdeed is noticed: by whom, by which check, how soon.
+//! Every misdeed is noticed: by whom, by which check, how soon after it was done.
+//!
+//! The table says in how many histories, and in how many of them somebody had believed something
+//! wrong before; and the longest delay.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,10 +20,13 @@ const CONTACTS: usize = 2;
 /// Log entries before the misdeed, at least.
 const BEFORE: u64 = 14;
 
+/// Whether somebody believed something wrong before.
+type Deceived = bool;
+
 /// What came of one history.
 enum Outcome {
     /// Someone noticed, so long after the misdeed, in units of the RMW.
-    Detected(Alarm, f64),
+    Detected(Alarm, f64, Deceived),
     /// Nobody ever was shown anything wrong.
     Harmless,
     /// Somebody was, and it was not noticed in time.
@@ -30,6 +36,7 @@ enum Outcome {
 #[derive(Default)]
 struct Row {
     count: u32,
+    deceived: u32,
     worst: f64,
 }
 
@@ -38,10 +45,9 @@ fn every_misdeed_is_noticed() {
     let started = std::time::Instant::now();
     let seeds = crate::seeds(40);
     let mut failures = Vec::new();
-    println!(
-        "{:<44}{:<21}{:<22}{:>9}{:>10}",
-        "misdeed", "detector", "check", "of runs", "worst/RMW"
-    );
+    let [name, detector, check] = ["misdeed", "detector", "check"];
+    let [of, before, worst] = ["of runs", "deceived", "worst/RMW"];
+    println!("{name:<44}{detector:<21}{check:<22}{of:>10}{before:>10}{worst:>11}");
     for misdeed in Misdeed::ALL {
         let mut rows: BTreeMap<(&str, String), Row> = BTreeMap::new();
         let mut runs = 0;
@@ -54,24 +60,22 @@ fn every_misdeed_is_noticed() {
             match outcome {
                 Outcome::Harmless => continue,
                 Outcome::Missed(why) => failures.push((misdeed, seed, why)),
-                Outcome::Detected(alarm, delay) => {
+                Outcome::Detected(alarm, delay, deceived) => {
                     if !is_expected(misdeed, &alarm) {
                         failures.push((misdeed, seed, format!("{alarm:?}")));
                     }
                     let row = rows.entry((alarm.detector, alarm.check)).or_default();
                     row.count += 1;
+                    row.deceived += u32::from(deceived);
                     row.worst = row.worst.max(delay);
                 }
             }
             runs += 1;
         }
         for ((detector, check), row) in &rows {
-            let of = format!("{}/{runs}", row.count);
-            println!(
-                "{:<44}{detector:<21}{check:<22}{of:>9}{:>10.2}",
-                misdeed.name(),
-                row.worst
-            );
+            let (name, worst) = (misdeed.name(), row.worst);
+            let (of, before) = (format!("{}/{runs}", row.count), row.deceived);
+            println!("{name:<44}{detector:<21}{check:<22}{of:>10}{before:>10}{worst:>11.2}");
         }
         assert!(
             runs > 0 || seeds.end - seeds.start < 10,
@@ -106,6 +110,7 @@ impl History {
         let liar = Liar::new(misdeed, &settings);
         let mut world = World::new(liar, settings, random, (OWNERS, CONTACTS));
         for user in &mut world.users {
+            user.is_flighty = false;
             user.period = world
                 .random
                 .between(world.settings.rmw / 4, world.settings.rmw);
@@ -117,12 +122,14 @@ impl History {
         }
     }
 
-    /// At most: the next distinguished entry comes within the RMW and the wait for a log entry;
-    /// then everybody monitors within a period, which is one RMW at most, once time has passed. An expired
-    /// version is asked for when more has expired.
+    /// The next distinguished entry comes within the RMW and the wait for a log entry; then all
+    /// monitor within a period and the waits before. An expired version is asked for later, when
+    /// more has expired.
     fn deadline(&self, began: u64) -> u64 {
         let settings = &self.world.settings;
-        began + 2 * settings.rmw + 3 * settings.max_gap + settings.lifetime.unwrap_or(0)
+        let period = self.world.users.iter().map(|user| user.period).max();
+        let later = settings.lifetime.unwrap_or(0);
+        began + settings.rmw + period.unwrap() + 3 * settings.max_gap + later
     }
 
     fn run(mut self) -> Outcome {
@@ -165,7 +172,7 @@ impl History {
         if self.world.server.misdeed.promise() == Promise::AtOnce {
             return match lies {
                 // Newcomers, who cannot know better, are told from others who compare.
-                0 | 1 => Outcome::Detected(alarm, 0.0),
+                0 | 1 => Outcome::Detected(alarm, 0.0, false),
                 _ => Outcome::Missed(format!("noticed by answer {lies}: {alarm:?}")),
             };
         }
@@ -173,7 +180,7 @@ impl History {
             return Outcome::Missed(format!("too late: {alarm:?}"));
         }
         let delay = (self.world.time - began) as f64 / self.world.settings.rmw as f64;
-        Outcome::Detected(alarm, delay)
+        Outcome::Detected(alarm, delay, self.deceived)
     }
 
     /// Everybody does what is due, and somebody is made to look at the target.

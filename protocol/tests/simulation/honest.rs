@@ -180,7 +180,11 @@ impl World<Honest> {
     /// Compares roots with a user who walked some time ago, if no more distinguished entries came
     /// since than the lists hold; more need another walk first.
     fn compare(&mut self, number: usize, tally: &mut Tally) -> Done {
-        self.users[number].walk(&self.server, self.time)?;
+        let user = &mut self.users[number];
+        user.walk_on(&self.server, self.time)?;
+        let walked = user.recent.clone();
+        user.walk(&self.server, self.time)?;
+        assert_eq!(user.recent, walked);
         let other = self.random.below(self.users.len() as u64) as usize;
         let (user, other) = (&self.users[number], &self.users[other]);
         let n = user.recent.len().min(other.recent.len());

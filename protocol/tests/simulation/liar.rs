@@ -4,14 +4,14 @@
 use std::cell::Cell;
 
 use overt_protocol::codec::Encode;
-use overt_protocol::ladder::base_ladder;
-use overt_protocol::provider::{self, Directory, Refusal};
+use overt_protocol::provider::{self, Refusal};
 use overt_protocol::wire::*;
 
+use crate::deed::Deed;
 use crate::misdeed::Misdeed;
 use crate::server::{Answer, RECENT, Server, Values, bytes, update};
 use crate::settings::Settings;
-use crate::shown::{Fake, Shown};
+use crate::shown::Shown;
 use crate::support::{MemoryError, MemoryLog};
 use crate::tamper::{Script, bend, set_tree};
 
@@ -20,25 +20,12 @@ pub(crate) const TARGET: &str = "alice";
 /// User 0.
 const OWNER: usize = 0;
 
-/// What it did.
-pub(crate) struct Deed {
-    /// The log entry from which on things are wrong.
-    pub(crate) position: u64,
-    /// Where a temporary misdeed ends; or up to where users saw the log as it was.
-    until: u64,
-    /// The greatest honest version of the target.
-    pub(crate) greatest: u32,
-    pub(crate) fake: Option<Fake>,
-    /// When the entry at `position` was made in truth.
-    time: u64,
-}
-
 pub(crate) struct Liar {
     pub(crate) misdeed: Misdeed,
     pub(crate) settings: Settings,
     pub(crate) logs: [MemoryLog; 2],
-    script: Script,
-    armed: bool,
+    pub(crate) script: Script,
+    pub(crate) armed: bool,
     pub(crate) deed: Option<Deed>,
     /// Lying answers so far.
     pub(crate) lies: Cell<u32>,
@@ -55,62 +42,6 @@ impl Liar {
             deed: None,
             lies: Cell::new(0),
         }
-    }
-
-    fn greatest(&self) -> Option<u32> {
-        let published = self.logs[0].published();
-        published.greatest_version(TARGET.as_bytes()).unwrap()
-    }
-
-    /// The log entry that created a version of the target.
-    pub(crate) fn created(&self, version: u32) -> u64 {
-        let (stored, ..) = &self.logs[0].labels[TARGET.as_bytes()][version as usize];
-        stored.position
-    }
-
-    /// An old version that is not the greatest at any unexpired log entry, and that nobody comes
-    /// across who looks for the greatest.
-    fn expired_version(&self) -> Option<u32> {
-        let log = &self.logs[0];
-        let greatest = self.greatest()?;
-        let ladder = base_ladder(greatest);
-        let is_expired = |version: &u32| {
-            let next = log.entries[self.created(version + 1) as usize];
-            let is_expired = log.config.is_expired(next.timestamp, log.tip.timestamp);
-            is_expired && !ladder.contains(version)
-        };
-        (0..greatest).rev().find(is_expired)
-    }
-
-    fn distinguished(&self) -> Option<u64> {
-        let published = self.logs[0].published();
-        let request = DistinguishedRequest {
-            last: None,
-            stop: None,
-        };
-        let told = provider::distinguished(&published, &request, RECENT).unwrap();
-        let now = self.logs[0].tip.timestamp;
-        let verifier = overt_protocol::user::Verifier::new(self.logs[0].config.clone()).unwrap();
-        let told = told.to_bytes().unwrap();
-        let walked = verifier.distinguished(None, &request, RECENT, &told, now);
-        Some(walked.unwrap().recent.last()?.position())
-    }
-
-    /// Prepares to do the misdeed with the next log entry, if it is of use by now.
-    pub(crate) fn arm(&mut self) -> bool {
-        let size = self.logs[0].tip.size;
-        let Some(greatest) = self.greatest() else {
-            return false;
-        };
-        self.armed = match self.misdeed {
-            Misdeed::ValueReplaced => self.created(greatest) + 3 > size,
-            Misdeed::GreatestWithheld => greatest > 0,
-            Misdeed::TimestampsBent => !(size + 1).is_power_of_two(),
-            Misdeed::DistinguishedRewritten => self.distinguished().is_some(),
-            Misdeed::ExpiredVersionReplaced => self.expired_version().is_some(),
-            _ => true,
-        };
-        self.armed
     }
 
     /// The version to ask for, to hear a lie.
@@ -131,75 +62,6 @@ impl Liar {
     pub(crate) fn lie(&self, answer: Answer) -> Answer {
         self.lies.set(self.lies.get() + 1);
         answer
-    }
-
-    /// Does it, with the log entry that is due.
-    fn begin(&mut self, timestamp: u64, new: &Values) -> Deed {
-        let position = self.logs[0].tip.size;
-        let greatest = self.greatest().unwrap();
-        let mut deed = Deed {
-            position,
-            until: position + 3,
-            greatest,
-            fake: None,
-            time: timestamp,
-        };
-        let mut ghost = new.clone();
-        ghost.push((TARGET.to_owned(), b"the directory's".to_vec()));
-        let [log, other] = &mut self.logs;
-        match self.misdeed {
-            Misdeed::GhostTold | Misdeed::GhostDenied => self.script.push(log, timestamp, &ghost),
-            Misdeed::GhostHidden | Misdeed::TwoViews | Misdeed::CredentialFromFork => {
-                Script::default().push(other, timestamp, &ghost);
-                self.script.push(log, timestamp, new);
-            }
-            Misdeed::ValueReplaced => {
-                deed.until = position + 1 + timestamp % 3;
-                let fake = Fake::new(log, TARGET, greatest);
-                set_tree(log, TARGET, Some(&fake));
-                deed.fake = Some(fake);
-                self.script.push(log, timestamp, new);
-            }
-            Misdeed::ExpiredVersionReplaced => {
-                let version = self.expired_version().unwrap();
-                let log = &mut self.logs[0];
-                let fake = Fake::new(log, TARGET, version);
-                set_tree(log, TARGET, Some(&fake));
-                deed.fake = Some(fake);
-                self.script.push(log, timestamp, new);
-            }
-            Misdeed::VersionSkipped => {
-                Fake::new(log, TARGET, greatest + 1).claim(log, TARGET, position);
-                self.script.push(log, timestamp, &ghost);
-            }
-            Misdeed::TimestampsBent => {
-                log.tip.timestamp = 0;
-                self.script.push(log, 1, new);
-            }
-            Misdeed::ExpiredByDate => {
-                let ahead = 2 * self.settings.max_ahead + self.settings.max_behind;
-                let expired = timestamp + ahead + self.settings.lifetime.unwrap();
-                self.script.push(log, expired, new);
-            }
-            Misdeed::DistinguishedRewritten => {
-                deed.position = self.distinguished().unwrap();
-                deed.until = position;
-                self.script.push(&mut self.logs[0], timestamp, new);
-                let mut script = self.script.clone();
-                let (_, values) = &mut script.0[deed.position as usize];
-                values.push(("mallory".to_owned(), vec![0]));
-                self.logs[1] = script.replay(self.settings.empty_log());
-            }
-            Misdeed::GreatestWithheld => {
-                self.script.push(log, timestamp, new);
-                let mut script = self.script.clone();
-                script.remove_last(TARGET);
-                self.logs[1] = script.replay(self.settings.empty_log());
-                deed.position = self.created(greatest);
-            }
-            Misdeed::HeadReplayed => self.script.push(log, timestamp, new),
-        }
-        deed
     }
 
     /// What a user is shown if nothing else is said.
@@ -311,8 +173,11 @@ impl Server for Liar {
             );
         };
         let is_denied = [Misdeed::GhostDenied, Misdeed::VersionSkipped].contains(&self.misdeed);
+        // A log may stop before versions that the owner is to learn of by an update; this one says
+        // that there are none.
+        let stops = self.misdeed == Misdeed::GhostDenied && deed.time % 3 == 0;
         if is_denied {
-            shown.greatest = Some(deed.greatest);
+            shown.greatest = Some(deed.greatest).filter(|_| !stops);
         }
         let answer = provider::owner_monitor(&shown, request, limit);
         let answer = match is_denied {

@@ -5,7 +5,8 @@ use overt_protocol::provider::{self, groups_after};
 use overt_protocol::search::{fixed_version, greatest_version};
 use overt_protocol::wire::*;
 
-use crate::liar::{Deed, Liar, TARGET};
+use crate::deed::Deed;
+use crate::liar::{Liar, TARGET};
 use crate::misdeed::Misdeed;
 use crate::server::{Answer, bytes};
 use crate::support::MemoryError;

@@ -13,10 +13,12 @@
 
 mod contact;
 mod credential;
+mod deed;
 mod dishonest;
 mod honest;
 mod liar;
 mod lies;
+mod maps;
 mod misdeed;
 mod owner;
 mod random;

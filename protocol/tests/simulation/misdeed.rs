@@ -96,7 +96,7 @@ impl Misdeed {
         const LADDER: &[&str] = &["binary-ladder", "prefix-proof"];
         match self {
             Self::GhostTold => &[("owner", &["foreign version"])],
-            Self::GhostDenied => &[("owner", LADDER)],
+            Self::GhostDenied => &[("owner", LADDER), ("owner", &["unproved"])],
             Self::GhostHidden => &[
                 ("user walking", ROOT),
                 ("searcher", ROOT),
@@ -104,10 +104,10 @@ impl Misdeed {
             ],
             Self::ValueReplaced => &[
                 ("owner", ROOT),
-                ("owner", &["foreign version"]),
                 ("contact", ROOT),
                 ("searcher", ROOT),
                 // The leaf also stands where a proof shows that other versions are absent.
+                ("owner", &["foreign version", "prefix-proof"]),
                 ("searcher", &["commitment-changed", "prefix-proof"]),
             ],
             Self::VersionSkipped => &[("owner", LADDER), ("searcher", LADDER)],

@@ -11,8 +11,9 @@ use crate::support::{MemoryError, MemoryLog, NewVersion};
 /// An answer, or why there is none.
 pub(crate) type Answer = Result<Vec<u8>, MemoryError>;
 
-/// What all users call recent.
-pub(crate) const RECENT: Recent = Recent::Count(6);
+/// What all users call recent: so many distinguished log entries.
+pub(crate) const MAX_RECENT: usize = 6;
+pub(crate) const RECENT: Recent = Recent::Count(MAX_RECENT);
 
 /// New values of labels, in one log entry.
 pub(crate) type Values = Vec<(String, Vec<u8>)>;

@@ -11,7 +11,7 @@ use overt_protocol::provider::Refusal;
 use overt_protocol::user::{OwnerState, ProvisionalCredential, TreeState, TreeView, Verifier};
 use overt_protocol::wire::*;
 
-use crate::server::{RECENT, Server};
+use crate::server::{MAX_RECENT, RECENT, Server};
 use crate::support::MemoryError;
 
 /// Something is wrong with the log: who found it, by which check.
@@ -78,6 +78,8 @@ pub(crate) struct User {
     /// When this user next monitors everything, and how often.
     pub(crate) due: u64,
     pub(crate) period: u64,
+    /// Goes offline in the middle of things at times.
+    pub(crate) is_flighty: bool,
     /// The largest monitoring map after monitoring.
     pub(crate) largest_map: usize,
 }
@@ -101,6 +103,7 @@ impl User {
             credentials: Vec::new(),
             due: 0,
             period: 1,
+            is_flighty: true,
             largest_map: 0,
         }
     }
@@ -115,26 +118,47 @@ impl User {
 
     /// Walks the recent distinguished log entries.
     pub(crate) fn walk(&mut self, server: &dyn Server, time: u64) -> Done {
+        self.recent = self.walk_from(None, server, time)?;
+        Ok(())
+    }
+
+    /// Walks those that came since the last time, and forgets those that are not recent any more.
+    pub(crate) fn walk_on(&mut self, server: &dyn Server, time: u64) -> Done {
+        let stop = self.recent.last().map(TreeView::position);
+        let new = self.walk_from(stop, server, time)?;
+        self.recent.extend(new);
+        let config = self.verifier.config();
+        let now = self.state.as_ref().unwrap().rightmost().unwrap().timestamp;
+        let is_expired = |view: &TreeView| {
+            let entry = view.rightmost().unwrap();
+            config.is_expired(entry.timestamp, now)
+        };
+        self.recent.retain(|view| !is_expired(view));
+        let surplus = self.recent.len().saturating_sub(MAX_RECENT);
+        self.recent.drain(..surplus);
+        Ok(())
+    }
+
+    fn walk_from(
+        &mut self,
+        stop: Option<u64>,
+        server: &dyn Server,
+        time: u64,
+    ) -> Done<Vec<TreeView>> {
         let who = "user walking";
         let request = DistinguishedRequest {
             last: self.last(),
-            stop: None,
+            stop,
         };
         let answer = server.distinguished(self.number, &request);
         let answer = answer.map_err(no_answer(who))?;
+        let (state, now) = (self.state.as_ref(), self.clock(time));
         let done = self
             .verifier
-            .distinguished(
-                self.state.as_ref(),
-                &request,
-                RECENT,
-                &answer,
-                self.clock(time),
-            )
+            .distinguished(state, &request, RECENT, &answer, now)
             .map_err(rejected(who))?;
         self.state = Some(done.state);
-        self.recent = done.recent;
-        Ok(())
+        Ok(done.recent)
     }
 
     pub(crate) fn roots(&self) -> Vec<HashValue> {
