@@ -31,7 +31,7 @@ struct Tally {
 fn no_honest_log_gives_an_alarm() {
     let started = std::time::Instant::now();
     let mut tally = Tally::default();
-    let seeds = crate::seeds(1_000);
+    let seeds = crate::seeds(1_500);
     let mut alarms = Vec::new();
     for seed in seeds.clone() {
         let run = || history(seed, &mut tally);
@@ -100,7 +100,7 @@ impl World<Honest> {
         let label = *self.random.pick(&LABELS).unwrap();
         match self.random.below(11) {
             0..3 => self.look_up(number, label, tally)?,
-            3 => {
+            3 | 7 | 8 => {
                 let waiting = self.users[number].credentials.len();
                 self.routine(number)?;
                 tally.monitored += 1;
@@ -108,11 +108,13 @@ impl World<Honest> {
             }
             4 => self.send_credential(number, label, tally)?,
             5 => self.compare(number, tally)?,
-            // Offline for a while: briefly, or for several monitoring windows.
+            // Offline for some log entries, or for some monitoring windows.
             6 => {
-                let rmw = self.settings.rmw + self.settings.max_gap;
-                let spell = rmw / 4 + self.random.below(3 * rmw);
-                self.users[number].due = self.time + spell;
+                let unit = match self.random.one_in(2) {
+                    true => self.settings.max_gap,
+                    false => self.settings.rmw + self.settings.max_gap,
+                };
+                self.users[number].due = self.time + unit / 4 + self.random.below(3 * unit);
             }
             _ => {}
         }

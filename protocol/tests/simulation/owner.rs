@@ -160,11 +160,11 @@ impl User {
         }
         let limit = random.between(1, 4) as usize;
         // Versions that come between the two requests are learnt too late for monitoring.
-        if self.is_flighty && random.one_in(4) {
+        if self.is_flighty && random.one_in(3) {
             self.owner_monitor(server, time, (limit, ROUNDS, true))?;
         }
         self.learn(server, time, made, (Vec::new(), None))?;
-        let rounds = match random.below(12) {
+        let rounds = match random.below(4) {
             0 if self.is_flighty => 0,
             1 if self.is_flighty => 1,
             _ => ROUNDS,

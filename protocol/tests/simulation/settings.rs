@@ -25,10 +25,15 @@ impl Settings {
     pub(crate) fn honest(random: &mut Random) -> Self {
         let p256 = random.one_in(50);
         let rmw = *random.pick(&[0, 100, 1_000, 3_000, 10_000]).unwrap();
+        let max_gap = *random.pick(&[200, 1_000, 4_000]).unwrap();
+        // One in three histories ends with many log entries within one RMW.
+        let (rmw, max_gap) = match random.one_in(3) {
+            true => (20_000, 200),
+            false => (rmw, max_gap),
+        };
         let lifetime = random
             .one_in(3)
             .then(|| rmw + 1 + random.below(3 * rmw + 2_000));
-        let max_gap = *random.pick(&[200, 1_000, 4_000]).unwrap();
         Self {
             suite: match p256 {
                 true => CipherSuite::Kt128Sha256P256,
