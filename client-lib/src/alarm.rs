@@ -37,7 +37,7 @@ impl State {
             ClientError::Trust(TrustError::Changed { .. } | TrustError::Fingerprint { .. }) => {
                 Self::InvalidProof
             }
-            ClientError::Store(_) => Self::StateLost,
+            ClientError::Store(error) if error.is_lost() => Self::StateLost,
             _ => Self::NotCheckable,
         }
     }

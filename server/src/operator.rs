@@ -31,6 +31,9 @@ use crate::startup;
 
 /// Bytes of an answer of the manager.
 const MAX_ANSWER: usize = 16 << 20;
+const CREDENTIAL_UPDATE: &str = "/v1/credential-update";
+/// The manager skips at most so many version counters at once.
+const MAX_SKIPPED: u32 = 128;
 /// Heads that are remembered, to compare with.
 const MAX_HEADS: usize = 4096;
 
@@ -119,7 +122,8 @@ async fn forward(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let answer = operator.ask(uri.path(), body.to_vec()).await?;
-    if answer.status.is_success() {
+    // A credential's update has no head.
+    if answer.status.is_success() && uri.path() != CREDENTIAL_UPDATE {
         operator.check_head(&answer.body)?;
     }
     Ok(answer.into_response())
@@ -236,6 +240,12 @@ impl Operator {
         let next = request
             .greatest_version
             .map_or(Some(0), |v| v.checked_add(1));
+        // Nobody but this operator makes versions.
+        let known = kept.map(|kept| kept.range.last);
+        if request.greatest_version > known {
+            let detail = "greatest_version is beyond every version that was signed";
+            return Err(Problem::new(Code::VersionConflict, detail));
+        }
         let exhausted = || Problem::new(Code::VersionConflict, "version numbers are exhausted");
         let next = next.ok_or_else(exhausted)?;
         let token = crate::http::bearer(headers);
@@ -262,6 +272,10 @@ impl Operator {
             }
             Some(kept) => next.max(kept.range.last.checked_add(1).ok_or_else(exhausted)?),
         };
+        if first.saturating_sub(next) > MAX_SKIPPED {
+            let detail = "too many versions were signed that the manager never created";
+            return Err(Problem::new(Code::Unavailable, detail));
+        }
         let count = u32::try_from(request.values.len()).map_err(|_| exhausted())?;
         let last = first
             .checked_add(count.saturating_sub(1))

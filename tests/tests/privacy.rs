@@ -173,4 +173,19 @@ async fn signatures_that_deleted_values_held_are_said_to_be_unchecked() {
     let (code, found) = overt(bob.path(), &server.url, &["lookup", "alice"]);
     assert_eq!((code, &found["version"]), (0, &2.into()), "{found}");
     assert_eq!(found["unchecked_below"], 1);
+
+    // Whoever knew an earlier version is told that nobody vouches for the newer one.
+    for number in 3..5 {
+        std::fs::write(&file, format!("alice's key {number}")).unwrap();
+        let arguments = ["update", "alice", file.to_str().unwrap()];
+        assert_eq!(overt(alice.path(), &server.url, &arguments).0, 0);
+    }
+    let removed = delete(folder.path(), &["alice", "--version", "3", "--yes"]);
+    assert!(removed.status.success(), "{removed:?}");
+    for _ in 0..2 {
+        let (code, found) = overt(bob.path(), &server.url, &["lookup", "alice"]);
+        assert_eq!(found["standing"], "unchecked", "{found}");
+        let changed = found["seen_before"].as_u64() < Some(4);
+        assert_eq!(code, if changed { 9 } else { 0 });
+    }
 }

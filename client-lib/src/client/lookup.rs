@@ -43,6 +43,9 @@ pub enum Standing {
     Signed,
     /// The previous version's recovery key signed it.
     Recovered,
+    /// The previous version has expired or was deleted, so the directory says, and with it what
+    /// could show who signed this one: by the directory's authority alone.
+    Unchecked,
 }
 
 impl Standing {
@@ -61,6 +64,7 @@ impl Standing {
             Self::FirstRegistration => "first-registration",
             Self::Signed => "signed",
             Self::Recovered => "recovered",
+            Self::Unchecked => "unchecked",
         }
     }
 }
@@ -91,7 +95,8 @@ impl Lookup {
         self.standing
     }
 
-    /// Signatures were checked from this version on; older versions have expired or were deleted.
+    /// Who signed this version and older ones was not checked: older ones have expired or were
+    /// deleted, so the directory says.
     /// None if they were checked down to the first version, or to one that was checked earlier.
     pub fn unchecked_below(&self) -> Option<u32> {
         self.unchecked_below
@@ -399,6 +404,7 @@ impl<T: Transport> Client<T> {
         let mut out = Vec::new();
         let mut recoveries = Vec::new();
         let mut unchecked_below = None;
+        let mut is_broken = false;
         let mut previous = job.contact.anchor.clone();
         for (version, told) in &job.found {
             let value = &told.outcome.value;
@@ -413,13 +419,14 @@ impl<T: Transport> Client<T> {
                 false => (value.value().to_vec(), Standing::Unsigned),
                 true => {
                     let expired = job.expired_below == Some(*version);
-                    let signed = self
+                    let (signed, standing) = self
                         .check_value(*version, value, previous.as_ref(), expired)
                         .map_err(|reason| self.contradiction(&job.want.label, told, reason))?;
-                    let standing = Standing::of(&signed);
                     (signed.value, standing)
                 }
             };
+            // What was checked before stays the ground to stand on.
+            is_broken |= standing == Standing::Unchecked && job.contact.anchor.is_some();
             if standing == Standing::Recovered {
                 recoveries.push(*version);
             }
@@ -453,7 +460,7 @@ impl<T: Transport> Client<T> {
                 .as_ref()
                 .is_none_or(|(anchor, _)| anchor < version)
         };
-        if let Some(anchor) = previous.filter(newest) {
+        if let Some(anchor) = previous.filter(newest).filter(|_| !is_broken) {
             job.contact.anchor = Some(anchor);
         }
         if !job.want.all {
@@ -473,7 +480,7 @@ impl<T: Transport> Client<T> {
         value: &VerifiedValue,
         previous: Option<&(u32, Vec<u8>)>,
         predecessor_expired: bool,
-    ) -> Result<SignedValue, Reason> {
+    ) -> Result<(SignedValue, Standing), Reason> {
         let wrong = |error| Reason::SignedValue { version, error };
         let signed = SignedValue::decode(value.value()).map_err(wrong)?;
         match previous {
@@ -485,13 +492,14 @@ impl<T: Transport> Client<T> {
                     .map_err(wrong)?;
             }
             _ if version == 0 => signed.verify_first().map_err(wrong)?,
-            _ if predecessor_expired => {}
+            _ if predecessor_expired => return Ok((signed, Standing::Unchecked)),
             _ => {
                 let says = "its predecessor was not shown".to_owned();
                 return Err(Reason::Withheld { version, says });
             }
         }
-        Ok(signed)
+        let standing = Standing::of(&signed);
+        Ok((signed, standing))
     }
 
     /// A proved answer that contradicts an earlier one, or the rules for values.

@@ -12,7 +12,7 @@ use crate::error::{ClientError, Reason};
 use crate::failure::{self, Kept};
 use crate::kept::Contact;
 use crate::operation::Operation;
-use crate::store::{Change, Monitored, Owned, OwnerChange};
+use crate::store::{Alarm, Change, Monitored, Owned, OwnerChange};
 use crate::transport::Transport;
 
 /// Answers to one question that a directory may draw out.
@@ -76,6 +76,38 @@ impl Event {
             Self::Foreign { .. } => State::OwnKeyChanged,
             Self::Failed { error, .. } => State::of(error),
         }
+    }
+
+    /// The alarm that this is, if it is one. What is only a network fault is none. `now` is in
+    /// milliseconds since the Unix epoch.
+    pub fn alarm(&self, now: u64) -> Option<Alarm> {
+        let state = self.state();
+        let (detail, check, evidence) = match self {
+            Self::Foreign {
+                versions, evidence, ..
+            } => {
+                let reason = Reason::Foreign(versions.clone());
+                (reason.to_string(), reason.check(), Some(evidence))
+            }
+            Self::Failed { error, .. } if state > State::NotCheckable => {
+                let kept = match error {
+                    ClientError::NotVerified { kept, .. } => Some(kept),
+                    _ => None,
+                };
+                (error.to_string(), error.check().unwrap_or("state"), kept)
+            }
+            _ => return None,
+        };
+        Some(Alarm {
+            code: format!("{}/{check}", state.name()),
+            label: self.label().to_vec(),
+            detail,
+            evidence: evidence.and_then(|kept| match kept {
+                Kept::At(path) => Some(path.display().to_string()),
+                _ => None,
+            }),
+            raised_at: now,
+        })
     }
 
     /// The label in question; empty if it is about the directory.
@@ -183,8 +215,15 @@ impl<T: Transport> Client<T> {
             return Ok(None);
         };
         let mut owned = kept.clone();
+        let before = events.len();
         self.learn_versions(label, &mut tree, &mut owned, events)
             .await?;
+        // Kept before the versions become part of the owner's state, or a crash could lose them.
+        for event in events.iter().skip(before) {
+            if let Some(alarm) = event.alarm(self.clock.now()) {
+                self.store.raise(self.url(), &alarm)?;
+            }
+        }
         let mut recent = Vec::new();
         let mut unproved = None;
         for _ in 0..ROUNDS {

@@ -10,9 +10,10 @@ use overt_protocol::user::{OwnerState, TreeState, UpdateVerified};
 use crate::client::lookup::{Standing, Want};
 use crate::client::owner::Holding;
 use crate::client::wave::Told;
-use crate::client::{Client, Cost};
+use crate::client::{Client, Cost, Event};
 use crate::code::VerificationCode;
 use crate::error::{ClientError, Reason};
+use crate::failure::Kept;
 use crate::keys::Seed;
 use crate::operation::Operation;
 use crate::store::{Change, Owned, OwnerChange};
@@ -137,6 +138,18 @@ impl<T: Transport> Client<T> {
         update_each(&mut jobs, |job| self.decide(job));
         self.send(&mut tree, &mut jobs).await?;
 
+        for job in jobs.iter().flatten() {
+            if job.kept.is_some() && !job.foreign.is_empty() {
+                let event = Event::Foreign {
+                    label: job.entry.label.clone(),
+                    versions: job.foreign.clone(),
+                    evidence: Kept::Nowhere,
+                };
+                if let Some(alarm) = event.alarm(self.clock.now()) {
+                    self.store.raise(self.url(), &alarm)?;
+                }
+            }
+        }
         let owned = jobs.iter().flatten().filter_map(owner_change).collect();
         let to = tree;
         let change = Change {

@@ -11,7 +11,8 @@ pub struct Alarm {
     pub code: String,
     /// The label in question; empty if it is about the directory.
     pub label: Vec<u8>,
-    /// What happened. An alarm with the same code, label and detail is the same alarm.
+    /// What happened. An alarm with the same code, label and detail is the same alarm,
+    /// until it is accepted.
     pub detail: String,
     /// The folder with the evidence.
     pub evidence: Option<String>,
@@ -26,6 +27,8 @@ pub struct StoredAlarm {
     pub id: i64,
     /// The alarm.
     pub alarm: Alarm,
+    /// When it was delivered in every way that was asked for.
+    pub delivered_at: Option<u64>,
     /// When a person accepted it.
     pub accepted_at: Option<u64>,
 }
@@ -57,7 +60,8 @@ impl Store {
     pub fn alarms(&self, url: &str) -> Result<Vec<StoredAlarm>, StoreError> {
         let connection = self.lock();
         let mut statement = connection.prepare(
-            "SELECT a.id, a.code, a.label, a.detail, a.evidence, a.raised_at, a.accepted_at
+            "SELECT a.id, a.code, a.label, a.detail, a.evidence, a.raised_at,
+                    a.accepted_at, a.delivered_at
              FROM alarm a JOIN directory d ON d.id = a.directory WHERE d.url = ?1 ORDER BY a.id",
         )?;
         let rows = statement.query_map([url], |row| {
@@ -71,9 +75,19 @@ impl Store {
                     raised_at: row.get::<_, i64>(5)?.unsigned_abs(),
                 },
                 accepted_at: row.get::<_, Option<i64>>(6)?.map(i64::unsigned_abs),
+                delivered_at: row.get::<_, Option<i64>>(7)?.map(i64::unsigned_abs),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Remembers that an alarm was delivered.
+    pub fn set_delivered(&self, id: i64, now: u64) -> Result<(), StoreError> {
+        self.lock().execute(
+            "UPDATE alarm SET delivered_at = ?2 WHERE id = ?1",
+            params![id, i64::try_from(now).unwrap_or(i64::MAX)],
+        )?;
+        Ok(())
     }
 
     /// Marks an alarm as accepted: a person knows the reason. Says whether there was one.

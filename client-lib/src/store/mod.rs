@@ -69,9 +69,11 @@ const SCHEMA: &str = "
         detail TEXT NOT NULL,
         evidence TEXT,
         raised_at INTEGER NOT NULL,
-        accepted_at INTEGER,
-        UNIQUE (directory, code, label, detail)
+        delivered_at INTEGER,
+        accepted_at INTEGER
     );
+    CREATE UNIQUE INDEX open_alarm ON alarm (directory, code, label, detail)
+        WHERE accepted_at IS NULL;
 ";
 const BUSY: Duration = Duration::from_secs(15);
 
@@ -108,6 +110,24 @@ pub enum StoreError {
     /// Another process changed what is kept about an owned label.
     #[error("another process changed this label at the same time; try again")]
     Conflict,
+}
+
+impl StoreError {
+    /// Whether what was remembered is damaged or gone. Everything else passes: another process was
+    /// faster, or the disk is full.
+    pub fn is_lost(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged(_) | Self::Format(_) => true,
+            Self::Sqlite(error) => {
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(DatabaseCorrupt | NotADatabase)
+                )
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<DecodeError> for StoreError {

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use overt_client::keys::to_phrase;
-use overt_client::{Lookup, Published, Standing, VerificationCode};
+use overt_client::{Lookup, Published, Standing, State, VerificationCode};
 use serde_json::{Value, json};
 
 use crate::args::{LookupArgs, Target, VerifyArgs};
 use crate::recognise::recognise;
-use crate::report::{NOT_VERIFIED, Report, UsageError, qr};
+use crate::report::{NOT_VERIFIED, Report, UsageError, qr, state_code};
 use crate::session::{Session, read};
 use crate::trust;
 
@@ -97,7 +97,7 @@ pub(crate) async fn lookup(
     args: &LookupArgs,
     session: &Session,
     report: &Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let label = args.label.as_deref();
     let label = label.ok_or_else(|| UsageError("a label is needed".into()))?;
     let client = session.client(report).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn lookup(
     match &args.output {
         Some(path) if path.as_os_str() == "-" => {
             std::io::stdout().write_all(found.value())?;
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         Some(path) => std::fs::write(path, found.value())?,
         None => {}
@@ -118,7 +118,14 @@ pub(crate) async fn lookup(
         let _ = writeln!(text, "{}", qr(&found.code().to_string()));
     }
     report.result(&to_json(&found), &text);
-    Ok(())
+    // A key that changed since it was last seen here, and nobody but the directory vouches for it.
+    let changed = found
+        .seen_before()
+        .is_some_and(|seen| seen < found.version());
+    Ok(match changed && found.standing() == Standing::Unchecked {
+        true => ExitCode::from(state_code(State::ContactKeyChanged)),
+        false => ExitCode::SUCCESS,
+    })
 }
 
 pub(crate) async fn verify(
@@ -259,6 +266,7 @@ pub(crate) fn standing(standing: Standing) -> &'static str {
         Standing::FirstRegistration => "first registration",
         Standing::Signed => "signed",
         Standing::Recovered => "RECOVERED",
+        Standing::Unchecked => "NOT CHECKED",
     }
 }
 
@@ -315,6 +323,9 @@ fn describe(found: &Lookup, greatest: bool) -> String {
         }
         Standing::Signed => "signed with the key of the version before",
         Standing::Recovered => "RECOVERED: signed with the recovery key; ask its owner why",
+        Standing::Unchecked => {
+            "NOT CHECKED: nobody but the directory vouches for it; compare the code with its owner"
+        }
     };
     let _ = writeln!(text, "  standing  {authority}");
     if found.standing() != Standing::Recovered && !found.recoveries().is_empty() {
@@ -327,7 +338,7 @@ fn describe(found: &Lookup, greatest: bool) -> String {
     if let Some(version) = found.unchecked_below() {
         let _ = writeln!(
             text,
-            "            signatures before version {version} are not checked: what came before it has expired or\n             was deleted"
+            "            who signed version {version} and older ones is not checked: what came before has\n            expired or was deleted, says the directory"
         );
     }
     match found.seen_before() {

@@ -52,7 +52,7 @@ async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
         Command::Update(target) => return publish(target, &session, report, false).await,
         Command::Lookup(lookup) => match &lookup.batch {
             Some(file) => return batch::lookup(file, &session, report).await,
-            None => labels::lookup(lookup, &session, report).await?,
+            None => return labels::lookup(lookup, &session, report).await,
         },
         Command::Verify(verify) => return labels::verify(verify, &session, report).await,
         Command::History { label } => labels::history(label, &session, report).await?,

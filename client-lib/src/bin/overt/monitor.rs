@@ -8,9 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use overt_client::SystemClock;
 use overt_client::client::Finality;
-use overt_client::failure::Kept;
-use overt_client::store::{Alarm, StoredAlarm};
-use overt_client::{Client, ClientError, Clock, Event, HttpTransport, Monitoring, Pace, State};
+use overt_client::store::Alarm;
+use overt_client::{Client, Clock, Event, HttpTransport, Monitoring, Pace, State};
 use serde_json::{Value, json};
 
 use crate::alarms::{deliver, open, state_of};
@@ -72,19 +71,16 @@ async fn tell(
 ) -> anyhow::Result<State> {
     let url = &client.directory().url;
     let now = SystemClock.now();
-    let mut raised = Vec::new();
-    for event in &done.events {
-        raised.extend(alarm(event, now));
-    }
+    let mut raised: Vec<Alarm> = done.events.iter().filter_map(|e| e.alarm(now)).collect();
     raised.extend(unreachable_for_long(client, done, now)?);
-    for alarm in raised {
-        if let Some(id) = client.store().raise(url, &alarm)? {
-            let stored = StoredAlarm {
-                id,
-                alarm,
-                accepted_at: None,
-            };
+    for alarm in &raised {
+        client.store().raise(url, alarm)?;
+    }
+    // Those too that an earlier run could not deliver, or that another command raised.
+    for stored in open(client.store(), url)? {
+        if stored.delivered_at.is_none() {
             deliver(url, &stored, args, report).await;
+            client.store().set_delivered(stored.id, now)?;
         }
     }
     let alarms = open(client.store(), url)?;
@@ -128,37 +124,6 @@ async fn tell(
     );
     report.result(&json, &text);
     Ok(state)
-}
-
-/// The alarm that an event is, if it is one. What is only a network fault is none.
-fn alarm(event: &Event, now: u64) -> Option<Alarm> {
-    let state = event.state();
-    let (detail, check, evidence) = match event {
-        Event::Foreign {
-            versions, evidence, ..
-        } => {
-            let error = overt_client::error::Reason::Foreign(versions.clone());
-            (error.to_string(), "foreign-version", Some(evidence))
-        }
-        Event::Failed { error, .. } if state > State::NotCheckable => {
-            let kept = match error {
-                ClientError::NotVerified { kept, .. } => Some(kept),
-                _ => None,
-            };
-            (error.to_string(), error.check().unwrap_or("state"), kept)
-        }
-        _ => return None,
-    };
-    Some(Alarm {
-        code: format!("{}/{check}", state.name()),
-        label: event.label().to_vec(),
-        detail,
-        evidence: evidence.and_then(|kept| match kept {
-            Kept::At(path) => Some(path.display().to_string()),
-            _ => None,
-        }),
-        raised_at: now,
-    })
 }
 
 /// Silence for longer than a head may be old: then nothing that is remembered is fresh.

@@ -148,7 +148,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<UsageError>() {
         return USAGE;
     }
-    if error.is::<StateLost>() || error.is::<StoreError>() {
+    let stored = error.downcast_ref::<StoreError>();
+    if error.is::<StateLost>() || stored.is_some_and(StoreError::is_lost) {
         return state_code(State::StateLost);
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
@@ -173,8 +174,7 @@ pub(crate) fn client_code(error: &ClientError) -> u8 {
         ClientError::Refused(problem) if problem.status == 410 => NOT_FOUND,
         ClientError::Unreachable(_) | ClientError::Unsettled => UNREACHABLE,
         ClientError::LabelLength => USAGE,
-        ClientError::Store(StoreError::Conflict) => FAILED,
-        ClientError::Store(_) => state_code(State::StateLost),
+        ClientError::Store(error) if error.is_lost() => state_code(State::StateLost),
         ClientError::Trust(error) => trust_code(error),
         _ => FAILED,
     }
