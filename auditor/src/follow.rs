@@ -35,8 +35,6 @@ enum Misbehaviour {
     Audit(#[from] AuditError),
     #[error("malformed AuditorUpdate: {0}")]
     Malformed(#[from] DecodeError),
-    #[error("its fingerprint is {found}, not {expected}: another log under the same address")]
-    Fingerprint { expected: String, found: String },
 }
 
 /// Follows one directory.
@@ -81,10 +79,18 @@ impl<'s> Follower<'s> {
         if let Some(reason) = &record.refused {
             return Ok(Outcome::Refused(reason.clone()));
         }
+        if let Some(expected) = self.followed.expected()?
+            && expected.to_string() != record.fingerprint
+        {
+            bail!(
+                "{} was followed until now, the settings say {expected}: not followed",
+                record.fingerprint
+            );
+        }
+        // Nothing in a descriptor is signed: it may be another server at the same address.
         if found != record.fingerprint {
-            let expected = record.fingerprint.clone();
-            let error = Misbehaviour::Fingerprint { expected, found };
-            return self.refuse(record, &error, vec![("descriptor.json", json)]);
+            let expected = &record.fingerprint;
+            bail!("its fingerprint is {found}, not {expected}: another log under its address");
         }
         record.seen_at = now();
 
@@ -92,6 +98,7 @@ impl<'s> Follower<'s> {
         let updates = self.get(&path).await?;
         let state = match replay(&record.state, &updates) {
             Ok(state) => state,
+            Err(Misbehaviour::Malformed(error)) => bail!("malformed AuditorUpdate: {error}"),
             Err(error) => {
                 let files = vec![
                     ("state.bin", record.state.to_bytes()?),
@@ -112,8 +119,15 @@ impl<'s> Follower<'s> {
             Ok(head) => head,
             Err(error) => bail!("malformed tree head: {error}"),
         };
-        if head.tree_size > record.state.size {
+        if head.tree_size > record.state.size && !updates.is_empty() {
             return Ok(Outcome::Behind);
+        }
+        if head.tree_size > record.state.size {
+            bail!(
+                "the directory shows a head of {} entries and gives only {}",
+                head.tree_size,
+                record.state.size
+            );
         }
         if head.tree_size < record.state.size {
             bail!(
