@@ -11,7 +11,7 @@ use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, TreeHea
 use thiserror::Error;
 
 use crate::config::Followed;
-use crate::store::{Record, Store};
+use crate::store::{Recent, Record, Store};
 
 /// Bytes of an answer: what the directory sends at once, with room for one large entry.
 const MAX_ANSWER: usize = 32 << 20;
@@ -28,13 +28,21 @@ pub enum Outcome {
     Refused(String),
 }
 
-/// What a directory did wrong.
+/// What some updates lead to.
+struct Replayed {
+    state: AuditorState,
+    recent: Recent,
+}
+
+/// Why updates lead to nothing.
 #[derive(Debug, Error)]
-enum Misbehaviour {
-    #[error("{0}")]
+enum Failure {
+    #[error(transparent)]
     Audit(#[from] AuditError),
-    #[error("malformed AuditorUpdate: {0}")]
+    #[error(transparent)]
     Malformed(#[from] DecodeError),
+    #[error(transparent)]
+    Store(#[from] anyhow::Error),
 }
 
 /// Follows one directory.
@@ -96,10 +104,11 @@ impl<'s> Follower<'s> {
 
         let path = format!("/v1/auditor-updates?from={}", record.state.size);
         let updates = self.get(&path).await?;
-        let state = match replay(&record.state, &updates) {
-            Ok(state) => state,
-            Err(Misbehaviour::Malformed(error)) => bail!("malformed AuditorUpdate: {error}"),
-            Err(error) => {
+        let replayed = match self.replay(&config, &record.state, &updates) {
+            Ok(replayed) => replayed,
+            Err(Failure::Malformed(error)) => bail!("malformed AuditorUpdate: {error}"),
+            Err(Failure::Store(error)) => return Err(error),
+            Err(Failure::Audit(error)) => {
                 let files = vec![
                     ("state.bin", record.state.to_bytes()?),
                     ("auditor-updates.bin", updates),
@@ -108,8 +117,8 @@ impl<'s> Follower<'s> {
                 return self.refuse(record, &error, files);
             }
         };
-        record.state = state;
-        self.store.put(url, &record)?;
+        record.state = replayed.state;
+        self.store.put_replayed(url, &record, &replayed.recent)?;
         if !updates.is_empty() {
             tracing::debug!(url, size = record.state.size, "replayed");
         }
@@ -143,12 +152,45 @@ impl<'s> Follower<'s> {
                 ("tree-head.bin", bytes),
                 ("configuration.bin", config.to_bytes()?),
             ];
-            return self.refuse(record, &error.into(), files);
+            return self.refuse(record, &error, files);
         }
         if let Some(key) = self.key_for(&config)? {
             self.sign(&config, &key, record).await?;
         }
         Ok(Outcome::UpToDate)
+    }
+
+    /// Replays updates that stand back to back.
+    fn replay(
+        &self,
+        config: &Configuration,
+        state: &AuditorState,
+        updates: &[u8],
+    ) -> Result<Replayed, Failure> {
+        let mut state = state.clone();
+        let mut recent = Recent::default();
+        let may_remove = config.maximum_lifetime.is_some();
+        let mut reader = Reader::new(updates);
+        while !reader.is_empty() {
+            let update = AuditorUpdate::decode(&mut reader, &())?;
+            let next = state.apply(config, &update, |key, distinguished| {
+                let added = match recent.added.get(key) {
+                    Some(position) => Some(*position),
+                    None => self.store.added(&self.followed.url, key)?,
+                };
+                Ok::<_, Failure>(added > distinguished)
+            })?;
+            if may_remove {
+                let keys = update
+                    .added
+                    .iter()
+                    .map(|leaf| (leaf.vrf_output, state.size));
+                recent.added.extend(keys);
+                recent.distinguished = state.distinguished(config, update.timestamp);
+            }
+            state = next;
+        }
+        Ok(Replayed { state, recent })
     }
 
     fn begin(&self, found: &str) -> anyhow::Result<Record> {
@@ -207,7 +249,7 @@ impl<'s> Follower<'s> {
     fn refuse(
         &self,
         mut record: Record,
-        error: &Misbehaviour,
+        error: &AuditError,
         files: Vec<(&str, Vec<u8>)>,
     ) -> anyhow::Result<Outcome> {
         let name = format!("{}-{}", now(), record.state.size);
@@ -233,16 +275,6 @@ impl<'s> Follower<'s> {
         }
         Ok(out)
     }
-}
-
-/// Replays updates that stand back to back.
-fn replay(state: &AuditorState, updates: &[u8]) -> Result<AuditorState, Misbehaviour> {
-    let mut state = state.clone();
-    let mut reader = Reader::new(updates);
-    while !reader.is_empty() {
-        state = state.apply(&AuditorUpdate::decode(&mut reader, &())?)?;
-    }
-    Ok(state)
 }
 
 /// Follows for ever.

@@ -1,6 +1,7 @@
 //! What the auditor remembers, in SQLite: for each directory its fingerprint, the replayed state,
 //! the last head that was signed, and why it is refused, if it is.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, ensure};
 use overt_protocol::auditor::AuditorState;
 use overt_protocol::codec::{Decode, Encode};
-use overt_protocol::wire::AuditorTreeHead;
+use overt_protocol::wire::{AuditorTreeHead, HashValue};
 use rusqlite::{Connection, OptionalExtension, params};
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         url TEXT PRIMARY KEY,
@@ -23,7 +24,24 @@ const SCHEMA: &str = "
         refused TEXT,
         seen_at INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE recent (
+        url TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        vrf_output BLOB NOT NULL,
+        PRIMARY KEY (url, vrf_output)
+    ) WITHOUT ROWID;
+    CREATE INDEX recent_position ON recent (url, position);
 ";
+
+/// Keys that were added to a prefix tree since the rightmost distinguished log entry. Only logs
+/// with a maximum lifetime may remove leaves, and not these.
+#[derive(Debug, Default)]
+pub struct Recent {
+    /// New ones, and the log entries that added them.
+    pub added: HashMap<HashValue, u64>,
+    /// The rightmost distinguished log entry: older keys need not be remembered.
+    pub distinguished: Option<u64>,
+}
 
 /// What is remembered of one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +133,50 @@ impl Store {
         .transpose()
     }
 
+    /// The log entry that added a key, if it is to the right of the rightmost distinguished one.
+    pub fn added(&self, url: &str, key: &HashValue) -> anyhow::Result<Option<u64>> {
+        let position: Option<i64> = self
+            .lock()
+            .query_row(
+                "SELECT position FROM recent WHERE url = ?1 AND vrf_output = ?2",
+                params![url, key],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(position.map(i64::unsigned_abs))
+    }
+
+    /// Remembers what was replayed, durably.
+    pub fn put_replayed(&self, url: &str, record: &Record, recent: &Recent) -> anyhow::Result<()> {
+        self.check_head_stays(url, record)?;
+        let mut connection = self.lock();
+        let tx = connection.transaction()?;
+        {
+            let mut add = tx.prepare_cached("INSERT OR REPLACE INTO recent VALUES (?1, ?2, ?3)")?;
+            let distinguished = recent.distinguished;
+            for (key, position) in &recent.added {
+                if Some(*position) > distinguished {
+                    add.execute(params![url, i64::try_from(*position)?, key])?;
+                }
+            }
+            if let Some(distinguished) = distinguished {
+                tx.execute(
+                    "DELETE FROM recent WHERE url = ?1 AND position <= ?2",
+                    params![url, i64::try_from(distinguished)?],
+                )?;
+            }
+        }
+        put(&tx, url, record)?;
+        Ok(tx.commit()?)
+    }
+
     /// Remembers, durably. A signed head never goes back, nor gives way to another of its size.
     pub fn put(&self, url: &str, record: &Record) -> anyhow::Result<()> {
+        self.check_head_stays(url, record)?;
+        put(&self.lock(), url, record)
+    }
+
+    fn check_head_stays(&self, url: &str, record: &Record) -> anyhow::Result<()> {
         let before = self.record(url)?;
         if let Some(Record {
             head: Some(old), ..
@@ -126,21 +186,6 @@ impl Store {
             let follows = new.is_some_and(|new| new == old || new.tree_size > old.tree_size);
             ensure!(follows, "a signed head would be taken back");
         }
-        let head = record.head.as_ref().map(Encode::to_bytes).transpose()?;
-        self.lock().execute(
-            "INSERT INTO directory VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (url) DO UPDATE SET fingerprint = excluded.fingerprint,
-             state = excluded.state, head = excluded.head, refused = excluded.refused,
-             seen_at = excluded.seen_at",
-            params![
-                url,
-                record.fingerprint,
-                record.state.to_bytes()?,
-                head,
-                record.refused,
-                i64::try_from(record.seen_at).unwrap_or(i64::MAX),
-            ],
-        )?;
         Ok(())
     }
 
@@ -160,4 +205,23 @@ impl Store {
         }
         Ok(folder)
     }
+}
+
+fn put(connection: &Connection, url: &str, record: &Record) -> anyhow::Result<()> {
+    let head = record.head.as_ref().map(Encode::to_bytes).transpose()?;
+    connection.execute(
+        "INSERT INTO directory VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (url) DO UPDATE SET fingerprint = excluded.fingerprint,
+         state = excluded.state, head = excluded.head, refused = excluded.refused,
+         seen_at = excluded.seen_at",
+        params![
+            url,
+            record.fingerprint,
+            record.state.to_bytes()?,
+            head,
+            record.refused,
+            i64::try_from(record.seen_at).unwrap_or(i64::MAX),
+        ],
+    )?;
+    Ok(())
 }

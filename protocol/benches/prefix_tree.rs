@@ -8,7 +8,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use overt_protocol::codec::Encode;
 use overt_protocol::prefix_tree::{
-    InsertError, LeafId, LeafPath, LeafPaths, Lookup, Node, PathError, evaluate, insert, prove,
+    LeafId, LeafPath, LeafPaths, Lookup, ModifyError, Node, PathError, evaluate, modify, prove,
 };
 use overt_protocol::wire::{HashValue, PrefixLeaf};
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ fn insert_into_million(bencher: Bencher, count: usize) {
     let new = new_leaves(count);
     bencher
         .counter(ItemsCount::new(count))
-        .bench_local(|| insert(tree, tree.root, black_box(&new), tree.next_id()));
+        .bench_local(|| modify(tree, tree.root, black_box(&new), &[], tree.next_id()));
 }
 
 #[divan::bench(sample_count = 1000)]
@@ -83,7 +83,7 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
     };
     for batch in 0..size / BATCH {
         let leaves: Vec<_> = (0..BATCH).map(|i| leaf("old", batch * BATCH + i)).collect();
-        let done = insert(&tree, tree.root, &leaves, tree.next_id()).expect("random keys");
+        let done = modify(&tree, tree.root, &leaves, &[], tree.next_id()).expect("random keys");
         tree.paths
             .extend(done.paths.into_iter().map(|(_, path)| path));
         tree.root = done.root;
@@ -118,8 +118,8 @@ impl From<PathError> for TreeError {
     }
 }
 
-impl From<InsertError> for TreeError {
-    fn from(_: InsertError) -> Self {
+impl From<ModifyError> for TreeError {
+    fn from(_: ModifyError) -> Self {
         Self
     }
 }
@@ -158,7 +158,7 @@ fn print_records(count: usize) {
     let tree = &*TREE;
     let (mut bytes, mut siblings) = (0, 0);
     for leaves in new_leaves(1000).chunks(count) {
-        let done = insert(tree, tree.root, leaves, tree.next_id()).expect("random keys");
+        let done = modify(tree, tree.root, leaves, &[], tree.next_id()).expect("random keys");
         for (_, path) in done.paths {
             siblings += path.siblings.len();
             bytes += path.to_bytes().expect("own record").len();

@@ -3,21 +3,25 @@
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
+use crate::implicit_tree::frontier;
 use crate::log_tree::{append_leaf, leaf_value, root_of_full_subtrees};
-use crate::prefix_tree::{PrefixProofError, STAND_IN, evaluate_added};
+use crate::prefix_tree::{PrefixProofError, STAND_IN, evaluate_changes};
 use crate::suite::{SignatureError, SigningKey, VerifyingKey};
 use crate::wire::{
     AuditorTreeHead, AuditorTreeHeadTbs, AuditorUpdate, Configuration, HashValue, LogEntry,
-    TreeHead, TreeHeadTbs,
+    PrefixLeaf, TreeHead, TreeHeadTbs,
 };
 
-/// All that an auditor keeps of a log, whatever its size.
+/// All that an auditor keeps of a log, whatever its size; beside the keys that were added since the
+/// rightmost distinguished log entry, if the log has a maximum lifetime and so may remove leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditorState {
     /// Number of log entries that were replayed.
     pub size: u64,
     /// Timestamp of the rightmost.
     pub timestamp: u64,
+    /// Timestamps of the log entries on the frontier, left to right; the rightmost's is the last.
+    pub frontier: Vec<u64>,
     /// Root of its prefix tree.
     pub prefix_root: HashValue,
     /// Heads of the log tree's full subtrees, left to right.
@@ -38,12 +42,12 @@ pub enum AuditError {
         /// The timestamp before.
         previous: u64,
     },
-    /// `added` is not in ascending order of VRF output, or has one twice.
-    #[error("the leaves that log entry {0} adds are not in ascending order")]
+    /// `added` or `removed` is not in ascending order of VRF output, or has one twice.
+    #[error("the leaves that log entry {0} adds or removes are not in ascending order")]
     Order(u64),
-    /// A leaf is removed. That is allowed only after it was published in a distinguished log entry,
-    /// which an auditor of constant size cannot know; the project's log never removes leaves.
-    #[error("log entry {0} removes leaves, which this auditor does not allow")]
+    /// A leaf is removed before it was published in a distinguished log entry, or though the log has
+    /// no maximum lifetime, so that any version may still be searched for.
+    #[error("log entry {0} removes a leaf that it may not remove yet")]
     Removed(u64),
     /// The proof does not show what it should of the previous prefix tree.
     #[error("the proof of log entry {position}: {error}")]
@@ -110,6 +114,7 @@ impl AuditorState {
         Self {
             size: 0,
             timestamp: 0,
+            frontier: Vec::new(),
             prefix_root: STAND_IN,
             full_subtrees: Vec::new(),
         }
@@ -120,8 +125,40 @@ impl AuditorState {
         root_of_full_subtrees(self.size, &self.full_subtrees)
     }
 
+    /// The rightmost distinguished log entry so far, in a log whose next entry is of `timestamp`.
+    pub fn distinguished(&self, config: &Configuration, timestamp: u64) -> Option<u64> {
+        let mut left = 0;
+        let distinguished = frontier(self.size)
+            .zip(&self.frontier)
+            .take_while(|(_, at)| {
+                let is_distinguished = config.is_distinguished_between(left, timestamp);
+                left = **at;
+                is_distinguished
+            });
+        distinguished.last().map(|(position, _)| position)
+    }
+
     /// Processes the update of the log entry at position [`AuditorState::size`]. Steps 1 to 7.
-    pub fn apply(&self, update: &AuditorUpdate) -> Result<Self, AuditError> {
+    /// `is_newer` says whether the leaf of a key was added by a log entry to the right of the one at
+    /// a position, or by any if there is no position.
+    pub fn apply<E: From<AuditError>>(
+        &self,
+        config: &Configuration,
+        update: &AuditorUpdate,
+        is_newer: impl Fn(&HashValue, Option<u64>) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let next = self.replay(update)?;
+        let distinguished = self.distinguished(config, update.timestamp);
+        for leaf in &update.removed {
+            if config.maximum_lifetime.is_none() || is_newer(&leaf.vrf_output, distinguished)? {
+                return Err(AuditError::Removed(self.size).into());
+            }
+        }
+        Ok(next)
+    }
+
+    /// All steps but the fifth.
+    fn replay(&self, update: &AuditorUpdate) -> Result<Self, AuditError> {
         let position = self.size;
         if update.timestamp < self.timestamp {
             return Err(AuditError::Timestamp {
@@ -130,14 +167,10 @@ impl AuditorState {
                 previous: self.timestamp,
             });
         }
-        let mut neighbours = update.added.iter().zip(update.added.iter().skip(1));
-        if neighbours.any(|(a, b)| a.vrf_output >= b.vrf_output) {
+        if !is_ascending(&update.added) || !is_ascending(&update.removed) {
             return Err(AuditError::Order(position));
         }
-        if !update.removed.is_empty() {
-            return Err(AuditError::Removed(position));
-        }
-        let (before, after) = evaluate_added(&update.added, &update.proof)
+        let (before, after) = evaluate_changes(&update.added, &update.removed, &update.proof)
             .map_err(|error| AuditError::Proof { position, error })?;
         if before != self.prefix_root {
             return Err(AuditError::PrefixRoot(position));
@@ -147,9 +180,16 @@ impl AuditorState {
             prefix_tree: after,
         };
         let (full_subtrees, _) = append_leaf(self.size, &self.full_subtrees, leaf_value(&entry));
+        let size = self.size.saturating_add(1);
+        let known: Vec<(u64, u64)> = frontier(self.size).zip(self.frontier.clone()).collect();
+        let timestamp_at = |position: u64| {
+            let known = known.iter().find(|(at, _)| *at == position);
+            known.map_or(update.timestamp, |(_, timestamp)| *timestamp)
+        };
         Ok(Self {
-            size: self.size.saturating_add(1),
+            size,
             timestamp: update.timestamp,
+            frontier: frontier(size).map(timestamp_at).collect(),
             prefix_root: after,
             full_subtrees,
         })
@@ -194,10 +234,15 @@ impl AuditorState {
     }
 }
 
+fn is_ascending(leaves: &[PrefixLeaf]) -> bool {
+    leaves.is_sorted_by(|a, b| a.vrf_output < b.vrf_output)
+}
+
 impl Encode for AuditorState {
     fn encode(&self, w: &mut Writer) {
         w.u64(self.size);
         w.u64(self.timestamp);
+        w.vector(Width::Two, &self.frontier, "frontier", |w, t| w.u64(*t));
         w.bytes(&self.prefix_root);
         w.vector(Width::One, &self.full_subtrees, "full_subtrees", |w, h| {
             w.bytes(h)
@@ -210,6 +255,7 @@ impl Decode<()> for AuditorState {
         Ok(Self {
             size: r.u64("size")?,
             timestamp: r.u64("timestamp")?,
+            frontier: r.vector(Width::Two, "frontier", |r| r.u64("frontier"))?,
             prefix_root: r.array("prefix_root")?,
             full_subtrees: r.vector(Width::One, "full_subtrees", |r| r.array("full_subtrees"))?,
         })

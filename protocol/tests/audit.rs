@@ -6,7 +6,7 @@ mod support;
 use overt_protocol::auditor::{AuditError, AuditorState};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::prefix_tree::{
-    Lookup, Node, PrefixProofError, evaluate, evaluate_added, insert, prove,
+    Lookup, Node, PrefixProofError, evaluate, evaluate_changes, modify, prove,
 };
 use overt_protocol::provider::auditor_update;
 use overt_protocol::suite::{CipherSuite, SigningKey};
@@ -28,6 +28,19 @@ fn log(sizes: &[usize]) -> MemoryLog {
     log
 }
 
+/// Applies an update, with the log's own memory of where leaves were added.
+fn apply(
+    log: &MemoryLog,
+    state: &AuditorState,
+    update: &AuditorUpdate,
+) -> Result<AuditorState, AuditError> {
+    state.apply(&log.config, update, |key, distinguished| {
+        let mut versions = log.labels.values().flatten();
+        let added = versions.find(|(stored, ..)| stored.leaf.vrf_output == *key);
+        Ok(added.is_none_or(|(stored, ..)| Some(stored.position) > distinguished))
+    })
+}
+
 fn check(result: Result<impl Sized, AuditError>) -> &'static str {
     result.err().map_or("accepted", |error| error.check())
 }
@@ -42,7 +55,7 @@ proptest! {
         for position in 0..log.tip.size {
             let update = auditor_update(&log.published(), position).unwrap();
             let bytes = update.to_bytes().unwrap();
-            state = state.apply(&AuditorUpdate::from_bytes(&bytes, &()).unwrap()).unwrap();
+            state = apply(&log, &state, &AuditorUpdate::from_bytes(&bytes, &()).unwrap()).unwrap();
             prop_assert_eq!(state.root(), Some(log.log_roots[position as usize]));
             state.check_head(&log.config, &log.heads[position as usize]).unwrap();
             let kept = AuditorState::from_bytes(&state.to_bytes().unwrap(), &()).unwrap();
@@ -63,16 +76,16 @@ proptest! {
         let new: std::collections::BTreeMap<u16, u8> =
             new.into_iter().filter(|(key, _)| !old.contains_key(key)).collect();
         let (old, new) = (leaves(&old), leaves(&new));
-        let before = insert(&MemoryPaths::default(), None, &old, 1).unwrap();
+        let before = modify(&MemoryPaths::default(), None, &old, &[], 1).unwrap();
         let paths = MemoryPaths(before.paths.into_iter().collect());
         let keys: Vec<_> = new.iter().map(|leaf| leaf.vrf_output).collect();
         let proof = prove(&paths, before.root, &keys).unwrap();
-        let after = insert(&paths, before.root, &new, 1 + old.len() as u64).unwrap();
+        let after = modify(&paths, before.root, &new, &[], 1 + old.len() as u64).unwrap();
         let value = |root: Option<Node>| root.map_or([0; 32], |node| node.value);
         let lookups: Vec<_> = keys.iter()
             .map(|key| Lookup { vrf_output: *key, commitment: None }).collect();
         prop_assert_eq!(evaluate(&lookups, &proof).unwrap(), value(before.root));
-        let found = evaluate_added(&new, &proof).unwrap();
+        let found = evaluate_changes(&new, &[], &proof).unwrap();
         prop_assert_eq!(found, (value(before.root), value(after.root)));
     }
 }
@@ -89,53 +102,50 @@ fn each_rule_has_a_check() {
         .collect();
     let mut state = AuditorState::empty();
     for update in &updates[..3] {
-        state = state.apply(update).unwrap();
+        state = apply(&log, &state, update).unwrap();
     }
     let honest = &updates[3];
-    assert_eq!(check(state.apply(honest)), "accepted");
+    assert_eq!(check(apply(&log, &state, honest)), "accepted");
 
     let mut late = honest.clone();
     late.timestamp = state.timestamp - 1;
-    assert_eq!(check(state.apply(&late)), "audit-timestamp");
+    assert_eq!(check(apply(&log, &state, &late)), "audit-timestamp");
     late.timestamp = state.timestamp;
-    assert_eq!(check(state.apply(&late)), "accepted");
+    assert_eq!(check(apply(&log, &state, &late)), "accepted");
     let mut order = honest.clone();
     order.added.swap(0, 1);
-    assert_eq!(check(state.apply(&order)), "audit-order");
+    assert_eq!(check(apply(&log, &state, &order)), "audit-order");
     let mut twice = honest.clone();
     twice.added[1] = twice.added[0];
-    assert_eq!(check(state.apply(&twice)), "audit-order");
-    let mut removes = honest.clone();
-    removes.removed.push(updates[0].added[0]);
-    assert_eq!(check(state.apply(&removes)), "audit-removed");
+    assert_eq!(check(apply(&log, &state, &twice)), "audit-order");
     // A leaf that is there already, with another commitment: overwriting.
     let mut again = updates[0].clone();
     again.timestamp = honest.timestamp;
     again.added.truncate(1);
     again.added[0].commitment = [7; 32];
     again.proof = prove(&log.paths, log.roots[2], &[again.added[0].vrf_output]).unwrap();
-    let included = state.apply(&again).unwrap_err();
+    let included = apply(&log, &state, &again).unwrap_err();
     let error = PrefixProofError::AlreadyIncluded;
     assert_eq!(included, AuditError::Proof { position: 3, error });
     assert_eq!(included.check(), "audit-proof");
     // The proof of another tree.
-    assert_eq!(check(state.apply(&updates[1])), "audit-timestamp");
+    assert_eq!(check(apply(&log, &state, &updates[1])), "audit-timestamp");
     let mut other = updates[1].clone();
     other.timestamp = honest.timestamp;
-    assert_eq!(check(state.apply(&other)), "audit-prefix-root");
+    assert_eq!(check(apply(&log, &state, &other)), "audit-prefix-root");
     let mut few = honest.clone();
     few.proof.results.pop();
-    assert_eq!(check(state.apply(&few)), "audit-proof");
+    assert_eq!(check(apply(&log, &state, &few)), "audit-proof");
 
     // Another leaf than the log's: the heads differ.
     let mut changed = honest.clone();
     changed.added[0].commitment[0] ^= 1;
-    let wrong = state.apply(&changed).unwrap();
+    let wrong = apply(&log, &state, &changed).unwrap();
     assert_eq!(
         check(wrong.check_head(&log.config, &log.heads[3])),
         "audit-tree-head"
     );
-    let right = state.apply(honest).unwrap();
+    let right = apply(&log, &state, honest).unwrap();
     assert_eq!(
         check(right.check_head(&log.config, &log.heads[3])),
         "accepted"
@@ -153,14 +163,105 @@ fn each_rule_has_a_check() {
     assert_eq!((head.tree_size, head.timestamp), (4, right.timestamp));
 }
 
+/// A log that removes versions of one label once they were overtaken long ago.
+fn removing(entries: u64) -> MemoryLog {
+    let mut log = MemoryLog::new(
+        CipherSuite::Kt128Sha256Ed25519,
+        [1; 32],
+        [2; 32],
+        30,
+        Some(60),
+    );
+    log.removes = true;
+    for n in 0..entries {
+        let version = NewVersion {
+            label: b"label".to_vec(),
+            value: vec![n as u8],
+            opening: [n as u8; 16],
+        };
+        log.push(1_000 + 10 * n, vec![version]);
+    }
+    log
+}
+
+#[test]
+fn leaves_are_removed_once_they_were_in_a_distinguished_entry() {
+    let log = removing(40);
+    let mut state = AuditorState::empty();
+    let mut removed = 0;
+    for position in 0..log.tip.size {
+        let honest = auditor_update(&log.published(), position).unwrap();
+        if !honest.removed.is_empty() {
+            let refused = |update: &AuditorUpdate| check(apply(&log, &state, update));
+            let mut absent = honest.clone();
+            absent.proof.results[1] = PrefixSearchResult::NonInclusionParent { depth: 1 };
+            assert_eq!(refused(&absent), "audit-proof");
+            let mut other = honest.clone();
+            other.removed[0].commitment[0] ^= 1;
+            assert_ne!(refused(&other), "accepted");
+            // The same as an overwriting, which the draft allows.
+            let mut both = honest.clone();
+            both.added.push(PrefixLeaf {
+                commitment: [7; 32],
+                ..both.removed[0]
+            });
+            both.added.sort_by_key(|leaf| leaf.vrf_output);
+            let keys = both.added.iter().chain(&both.removed);
+            let keys: Vec<_> = keys.map(|leaf| leaf.vrf_output).collect();
+            let distinct = &honest.proof;
+            let result = |key: &HashValue| {
+                let mut known = honest.added.iter().chain(&honest.removed);
+                distinct.results[known.position(|leaf| leaf.vrf_output == *key).unwrap()]
+            };
+            both.proof.results = keys.iter().map(result).collect();
+            assert_eq!(refused(&both), "accepted");
+            let included = both
+                .added
+                .iter()
+                .position(|l| l.commitment == [7; 32])
+                .unwrap();
+            both.proof.results[included] = PrefixSearchResult::NonInclusionParent { depth: 1 };
+            assert_eq!(refused(&both), "audit-proof");
+            // A log without a lifetime has no reason to remove anything.
+            let mut forever = log.config.clone();
+            forever.maximum_lifetime = None;
+            let kept: Result<_, AuditError> = state.apply(&forever, &honest, |_, _| Ok(false));
+            assert_eq!(check(kept), "audit-removed");
+            removed += honest.removed.len();
+        }
+        if let Some((stored, ..)) =
+            log.labels[b"label".as_slice()].get((position as usize).wrapping_sub(1))
+        {
+            // What the entry before added was in no distinguished entry, unless that is one.
+            let mut early = honest.clone();
+            early.removed = vec![stored.leaf];
+            let keys = [early.added[0].vrf_output, stored.leaf.vrf_output];
+            early.proof = prove(&log.paths, log.roots[position as usize - 1], &keys).unwrap();
+            let is_distinguished =
+                state.distinguished(&log.config, honest.timestamp) == Some(position - 1);
+            let expected = if is_distinguished {
+                "accepted"
+            } else {
+                "audit-removed"
+            };
+            assert_eq!(check(apply(&log, &state, &early)), expected);
+        }
+        state = apply(&log, &state, &honest).unwrap();
+        assert_eq!(state.root(), Some(log.log_roots[position as usize]));
+        let frontier = overt_protocol::implicit_tree::frontier(state.size);
+        let times = frontier.map(|at| log.entries[at as usize].timestamp);
+        assert!(times.eq(state.frontier.iter().copied()));
+    }
+    assert!(removed > 20, "{removed}");
+}
+
 #[test]
 fn single_bytes() {
     let log = log(&[5, 4, 6]);
     let mut state = AuditorState::empty();
     for position in 0..2 {
-        state = state
-            .apply(&auditor_update(&log.published(), position).unwrap())
-            .unwrap();
+        let update = auditor_update(&log.published(), position).unwrap();
+        state = apply(&log, &state, &update).unwrap();
     }
     let honest = auditor_update(&log.published(), 2)
         .unwrap()
@@ -172,7 +273,7 @@ fn single_bytes() {
         let Ok(update) = AuditorUpdate::from_bytes(&wrong, &()) else {
             continue;
         };
-        let Ok(next) = state.apply(&update) else {
+        let Ok(next) = apply(&log, &state, &update) else {
             continue;
         };
         assert!(
@@ -197,6 +298,6 @@ fn leaves_have_a_greatest_depth() {
         results: vec![PrefixSearchResult::NonInclusionParent { depth: 0 }; 2],
         elements: Vec::new(),
     };
-    evaluate_added(&[leaf(0), leaf(2)], &proof).unwrap();
-    evaluate_added(&[leaf(0), leaf(1)], &proof).unwrap_err();
+    evaluate_changes(&[leaf(0), leaf(2)], &[], &proof).unwrap();
+    evaluate_changes(&[leaf(0), leaf(1)], &[], &proof).unwrap_err();
 }

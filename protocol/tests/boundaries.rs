@@ -362,7 +362,7 @@ fn a_hole_is_not_a_version() {
     let (_, opening, value) = versions[2].clone();
     let tip = overt_protocol::provider::Tip::empty();
     let none = support::MemoryPaths::default();
-    let done = overt_protocol::provider::append(&none, &tip, 1_000, &leaves).unwrap();
+    let done = overt_protocol::provider::append(&none, &tip, 1_000, &leaves, &[]).unwrap();
     let paths = support::MemoryPaths(done.paths.into_iter().collect());
     let tbs = TreeHeadTbs {
         config: &log.config,

@@ -191,9 +191,18 @@ impl Managed {
                 commitment: value.map_or([0; 32], |_| committed),
             };
             leaves.push(leaf);
-            versions.push((StoredVersion { position, leaf }, opening, update));
+            let removed = None;
+            versions.push((
+                StoredVersion {
+                    position,
+                    leaf,
+                    removed,
+                },
+                opening,
+                update,
+            ));
         }
-        let done = provider::append(&log.paths, &log.tip, timestamp, &leaves).unwrap();
+        let done = provider::append(&log.paths, &log.tip, timestamp, &leaves, &[]).unwrap();
         log.paths.0.extend(done.paths);
         log.subtrees.extend(done.subtrees);
         log.entries.push(done.entry);
@@ -431,7 +440,7 @@ fn negative_results_are_invalid() {
         .chain([others])
         .collect();
     gap = empty(NEVER, None);
-    let done = provider::append(&gap.paths, &gap.tip, tip.timestamp, &leaves).unwrap();
+    let done = provider::append(&gap.paths, &gap.tip, tip.timestamp, &leaves, &[]).unwrap();
     gap.paths.0.extend(done.paths);
     gap.entries.push(done.entry);
     gap.roots.push(done.tip.prefix_root);

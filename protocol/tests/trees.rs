@@ -3,12 +3,15 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::log_tree::{
     BatchProof, BatchProofError, Subtree, full_subtrees, leaf_value, root_of_full_subtrees,
 };
-use overt_protocol::prefix_tree::{self, Lookup, Node, STAND_IN, evaluate, insert, prove};
+use overt_protocol::prefix_tree::{
+    self, LeafPath, Lookup, Node, STAND_IN, drop_version, evaluate, evaluate_changes, modify, prove,
+};
 use overt_protocol::provider::{Tip, append};
 use overt_protocol::suite::sha256;
 use overt_protocol::wire::*;
@@ -68,23 +71,80 @@ fn head(leaves: &[HashValue], subtree: Subtree) -> HashValue {
     naive_root(&leaves[start..start + subtree.size() as usize])
 }
 
-fn naive_prefix_root(leaves: &BTreeMap<HashValue, HashValue>, depth: usize) -> HashValue {
-    if leaves.is_empty() {
-        return STAND_IN;
+/// A prefix tree as one would draw it.
+#[derive(Debug, Clone, Default)]
+enum Trie {
+    #[default]
+    Vacant,
+    Leaf(HashValue),
+    Parent(Box<[Self; 2]>),
+}
+
+impl Trie {
+    fn side(key: &HashValue, depth: usize) -> usize {
+        usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
     }
-    if leaves.len() == 1 {
-        let (key, commitment) = leaves.iter().next().unwrap();
-        return sha256(&[&[2], key, commitment]);
+
+    fn add(&mut self, key: HashValue, depth: usize) {
+        match self {
+            Self::Vacant => *self = Self::Leaf(key),
+            Self::Leaf(old) => {
+                let old = *old;
+                *self = Self::Parent(Box::default());
+                self.add(old, depth);
+                self.add(key, depth);
+            }
+            Self::Parent(children) => children[Self::side(&key, depth)].add(key, depth + 1),
+        }
     }
-    let is_right = |key: &HashValue| key[depth / 8] >> (7 - depth % 8) & 1 == 1;
-    let (mut left, mut right) = (leaves.clone(), leaves.clone());
-    left.retain(|key, _| !is_right(key));
-    right.retain(|key, _| is_right(key));
-    sha256(&[
-        &[3],
-        &naive_prefix_root(&left, depth + 1),
-        &naive_prefix_root(&right, depth + 1),
-    ])
+
+    fn remove(&mut self, key: &HashValue, depth: usize) {
+        match self {
+            Self::Parent(children) => children[Self::side(key, depth)].remove(key, depth + 1),
+            _ => *self = Self::Vacant,
+        }
+    }
+
+    /// A parent without children is not one.
+    fn tidy(&mut self) {
+        if let Self::Parent(children) = self {
+            children.iter_mut().for_each(Self::tidy);
+            if matches!(**children, [Self::Vacant, Self::Vacant]) {
+                *self = Self::Vacant;
+            }
+        }
+    }
+
+    fn holds(&self, key: &HashValue, depth: usize) -> bool {
+        match self {
+            Self::Vacant => false,
+            Self::Leaf(leaf) => leaf == key,
+            Self::Parent(children) => children[Self::side(key, depth)].holds(key, depth + 1),
+        }
+    }
+
+    fn keys(&self) -> BTreeSet<HashValue> {
+        match self {
+            Self::Vacant => BTreeSet::new(),
+            Self::Leaf(key) => BTreeSet::from([*key]),
+            Self::Parent(children) => children.iter().flat_map(Self::keys).collect(),
+        }
+    }
+
+    fn parents(&self) -> usize {
+        match self {
+            Self::Parent(children) => 1 + children.iter().map(Self::parents).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
+    fn value(&self) -> HashValue {
+        match self {
+            Self::Vacant => STAND_IN,
+            Self::Leaf(key) => sha256(&[&[2], key, &sha256(&[key])]),
+            Self::Parent(children) => sha256(&[&[3], &children[0].value(), &children[1].value()]),
+        }
+    }
 }
 
 proptest! {
@@ -98,7 +158,7 @@ proptest! {
         let mut leaves = Vec::new();
         for n in 0..size {
             // An empty batch: the entry's content is its timestamp and an empty prefix tree.
-            let appended = append(&paths, &tip, n, &[]).unwrap();
+            let appended = append(&paths, &tip, n, &[], &[]).unwrap();
             leaves.push(leaf_value(&appended.entry));
             theirs.insert(tagged(0, leaf_value(&appended.entry)));
             tip = appended.tip;
@@ -167,9 +227,9 @@ proptest! {
 
     #[test]
     fn prefix_trees(
-        // Few distinct leading bits, so that paths share long prefixes.
-        batches in vec(vec((0u8..8, any::<[u8; 2]>()), 0..6), 1..8),
-        probes in vec((0u8..8, any::<[u8; 2]>()), 1..6),
+        // Few distinct keys, so that they come and go, and that paths share long prefixes.
+        batches in vec(vec((0u8..4, [0u8..2, 0u8..6]), 0..8), 1..12),
+        probes in vec((0u8..5, [0u8..2, 0u8..6]), 1..6),
         spoil in any::<prop::sample::Index>(),
     ) {
         let key = |(high, low): (u8, [u8; 2])| {
@@ -183,40 +243,74 @@ proptest! {
         let mut paths = MemoryPaths::default();
         let mut root: Option<Node> = None;
         let mut next = 1;
-        let mut model = BTreeMap::new();
+        let mut trie = Trie::default();
         let mut versions = Vec::new();
         for batch in batches {
-            let mut leaves: Vec<PrefixLeaf> = Vec::new();
-            for item in batch {
-                let vrf_output = key(item);
-                let commitment = sha256(&[&vrf_output]);
-                if model.insert(vrf_output, commitment).is_none() {
-                    leaves.push(PrefixLeaf { vrf_output, commitment });
+            // A key that is there goes, one that is not comes; the former first, so that the
+            // places are free.
+            let keys: BTreeSet<HashValue> = batch.into_iter().map(key).collect();
+            let (gone, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| trie.holds(key, 0));
+            let leaves = |keys: &[HashValue]| -> Vec<PrefixLeaf> {
+                keys.iter().map(|key| PrefixLeaf { vrf_output: *key, commitment: sha256(&[key]) }).collect()
+            };
+            let (added, removed) = (leaves(&new), leaves(&gone));
+            let before = trie.value();
+            gone.iter().for_each(|key| trie.remove(key, 0));
+            new.iter().for_each(|key| trie.add(*key, 0));
+            trie.tidy();
+            let old = root;
+            let done = modify(&paths, root, &added, &removed, next).unwrap();
+            if let Some(leaf) = added.first() {
+                let after: MemoryPaths = MemoryPaths(paths.0.clone().into_iter().chain(done.paths.clone()).collect());
+                prop_assert!(modify(&after, done.root, &[*leaf], &[], 1_000).is_err(), "a key comes once");
+                prop_assert!(modify(&paths, root, &[], &[*leaf], next).is_err(), "what is not there cannot go");
+                prop_assert!(modify(&paths, root, &[*leaf, *leaf], &[], next).is_err());
+            }
+            let changed: Vec<_> = new.iter().chain(&gone).copied().collect();
+            let proof = prove(&paths, old, &changed).unwrap();
+            let ids = next..next + changed.len() as u64;
+            prop_assert!(done.paths.iter().map(|(id, _)| *id).eq(ids.clone()));
+            paths.0.extend(done.paths);
+            next = ids.end;
+            root = done.root;
+            // The auditor arrives at the same tree.
+            let roots = (before, trie.value());
+            prop_assert_eq!(evaluate_changes(&added, &removed, &proof).unwrap(), roots);
+            versions.push((root, trie.clone(), ids));
+        }
+        for from in 0..versions.len() {
+            if from > 0 {
+                let next = versions[from].2.clone().map(|id| (id, &paths.0[&id]));
+                let mut dropped = BTreeMap::new();
+                drop_version(&paths, versions[from - 1].0, next.collect::<Vec<_>>(), &mut dropped).unwrap();
+                for (id, what) in dropped {
+                    let record = paths.0.remove(&id).unwrap();
+                    let record = LeafPath::from_bytes(&record.to_bytes().unwrap(), &()).unwrap();
+                    paths.0.extend(record.without(what).map(|left| (id, left)));
                 }
             }
-            let inserted = insert(&paths, root, &leaves, next).unwrap();
-            paths.0.extend(inserted.paths);
-            next += leaves.len() as u64;
-            root = inserted.root;
-            versions.push((root, model.clone()));
-            if let Some(leaf) = leaves.first() {
-                prop_assert!(insert(&paths, root, &[*leaf], next).is_err(), "a key goes in once");
+            if from + 1 == versions.len() {
+                // Nothing is kept in vain: of the last version, each parent once, and its leaves.
+                let trie = &versions[from].1;
+                prop_assert_eq!(paths.0.values().map(|path| path.siblings.len()).sum::<usize>(), trie.parents());
+                prop_assert_eq!(paths.0.values().filter(|path| !path.removed).count(), trie.keys().len());
+                prop_assert!(paths.0.values().all(|path| !path.removed || !path.siblings.is_empty()));
             }
-        }
-        // Every version of the tree, when all were written.
-        for (root, model) in &versions {
-            let expected = naive_prefix_root(model, 0);
+          // Every version that is left.
+          for (root, trie, _) in &versions[from..] {
+            let expected = trie.value();
             prop_assert_eq!(root.map_or(STAND_IN, |r| r.value), expected);
             let mut keys: Vec<HashValue> = probes.iter().copied().map(key).collect();
-            keys.extend(model.keys().take(2));
-            let mut seen = std::collections::BTreeSet::new();
+            let there = trie.keys();
+            keys.extend(there.iter().take(2));
+            let mut seen = BTreeSet::new();
             keys.retain(|key| seen.insert(*key));
             let proof = prove(&paths, *root, &keys).unwrap();
             let lookups: Vec<Lookup> = keys.iter()
                 .map(|k| Lookup { vrf_output: *k, commitment: Some(sha256(&[k])) }).collect();
             prop_assert_eq!(evaluate(&lookups, &proof).unwrap(), expected);
             for (key, result) in keys.iter().zip(&proof.results) {
-                prop_assert_eq!(result.is_inclusion(), model.contains_key(key));
+                prop_assert_eq!(result.is_inclusion(), there.contains(key));
             }
             // No other answer leads to the same root.
             let index = spoil.index(keys.len());
@@ -246,6 +340,7 @@ proptest! {
             prop_assert!(evaluate(&lookups, &longer).is_err());
             let unknown: Vec<Lookup> = lookups.iter().map(|l| Lookup { commitment: None, ..*l }).collect();
             prop_assert_eq!(evaluate(&unknown, &proof).is_err(), proof.results.iter().any(|r| r.is_inclusion()));
+          }
         }
     }
 }
@@ -262,7 +357,7 @@ fn canonical_shapes() {
         proof.results,
         [PrefixSearchResult::NonInclusionParent { depth: 0 }]
     );
-    let one = insert(&paths, None, &[leaf], 1).unwrap();
+    let one = modify(&paths, None, &[leaf], &[], 1).unwrap();
     assert_eq!(one.root.unwrap().value, prefix_tree::leaf_value(&leaf));
     let close = PrefixLeaf {
         vrf_output: {
@@ -274,7 +369,7 @@ fn canonical_shapes() {
     };
     let full = MemoryPaths(one.paths.into_iter().collect());
     assert!(
-        insert(&full, one.root, &[close], 2).is_err(),
+        modify(&full, one.root, &[close], &[], 2).is_err(),
         "deeper than a proof can say"
     );
 }

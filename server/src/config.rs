@@ -98,6 +98,13 @@ pub struct Settings {
     /// The age at which log entries expire; absent: never. Fixed when the log is created.
     #[serde(with = "humantime_serde")]
     pub maximum_lifetime: Option<Duration>,
+    /// How long after a log entry expired its prefix tree is still there, for answers that were begun
+    /// before; longer than `request_timeout`.
+    #[serde(with = "humantime_serde")]
+    pub prune_grace: Duration,
+    /// How often the prefix trees of expired log entries are looked for and dropped.
+    #[serde(with = "humantime_serde")]
+    pub prune_interval: Duration,
     /// A log entry is added when none was for this fraction of the reasonable monitoring window.
     pub heartbeat_fraction: f64,
     /// Mean time between padding entries, which hide how many users there are and when they act;
@@ -167,6 +174,8 @@ impl Default for Settings {
             max_behind: hours(24),
             reasonable_monitoring_window: hours(24),
             maximum_lifetime: None,
+            prune_grace: Duration::from_secs(120),
+            prune_interval: Duration::from_secs(10),
             heartbeat_fraction: 1.0 / 24.0,
             padding: None,
             prove_absence: true,
@@ -280,6 +289,9 @@ impl Settings {
                 "must be longer than reasonable_monitoring_window, with room for max_ahead and \
                  max_behind (clock skew and outages)",
             );
+        }
+        if self.prune_grace <= self.request_timeout {
+            return invalid("prune_grace", "must be longer than request_timeout");
         }
         if !(self.heartbeat_fraction > 0.0 && self.heartbeat_fraction <= 1.0) {
             return invalid("heartbeat_fraction", "expected a number above 0, at most 1");

@@ -1,16 +1,17 @@
 //! The directory at one published head, for the provers of `overt-protocol`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use overt_protocol::codec::Encode;
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{LeafId, LeafPath, LeafPaths, Node};
-use overt_protocol::provider::{Directory, Refusal, StoredVersion};
+use overt_protocol::provider::{Changes, Directory, Refusal, StoredVersion};
 use overt_protocol::suite::VrfSecretKey;
 use overt_protocol::wire::{
-    AuditorTreeHead, Configuration, DeploymentMode, HashValue, LogEntry, Opening, PrefixLeaf,
-    TreeHead, UpdateValue, VrfInput,
+    AuditorTreeHead, Configuration, DeploymentMode, HashValue, LogEntry, Opening, TreeHead,
+    UpdateValue, VrfInput,
 };
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -31,6 +32,7 @@ pub struct Shared<S> {
     proofs: Cache<VrfCacheKey, Arc<(HashValue, Vec<u8>)>, ProofWeight>,
     published: ArcSwapOption<TreeHead>,
     auditor: ArcSwapOption<AuditorTreeHead>,
+    dropped: AtomicU64,
 }
 
 type VrfCacheKey = (Arc<[u8]>, u32);
@@ -66,6 +68,7 @@ impl<S: Store> Shared<S> {
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             published: ArcSwapOption::empty(),
             auditor: ArcSwapOption::empty(),
+            dropped: AtomicU64::new(0),
         }
     }
 
@@ -77,6 +80,16 @@ impl<S: Store> Shared<S> {
     /// Publishes a head that is durable and signed.
     pub fn publish(&self, head: TreeHead) {
         self.published.store(Some(Arc::new(head)));
+    }
+
+    /// Prefix trees of log entries before this one are not asked for any more.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Nobody asks for the prefix trees of log entries before `position` from now on.
+    pub fn drop_before(&self, position: u64) {
+        self.dropped.fetch_max(position, Ordering::AcqRel);
     }
 
     /// The directory at the published head.
@@ -223,7 +236,12 @@ pub struct Snapshot<'s, S: Store + 's> {
 impl<S: Store> Snapshot<'_, S> {
     fn row(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, DirectoryError> {
         let row = self.records.reader.version(label, version)?;
-        Ok(row.filter(|row| row.position < self.head.tree_size))
+        let size = self.head.tree_size;
+        let known = row.filter(|row| row.position < size);
+        Ok(known.map(|row| VersionRow {
+            removed: row.removed.filter(|removed| *removed < size),
+            ..row
+        }))
     }
 
     fn reader(&self) -> &impl Reader {
@@ -262,15 +280,23 @@ impl<'s, S: Store> Directory for Snapshot<'s, S> {
     }
 
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, DirectoryError> {
+        if position < self.shared.dropped() {
+            return Err(Refusal::Expired.into());
+        }
         let entry = self.reader().log_entry(position)?;
         Ok(entry.ok_or_else(|| missing("log entry", position))?.1)
     }
 
-    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, DirectoryError> {
-        self.reader()
-            .added_leaves(position)?
-            .map(|id| Ok(self.records.leaf_path(id)?.leaf))
-            .collect()
+    fn changes(&self, position: u64) -> Result<Changes, DirectoryError> {
+        let mut changes = Changes::default();
+        for id in self.reader().changes(position)? {
+            let path = self.records.leaf_path(id)?;
+            match path.occupant() {
+                Some(leaf) => changes.added.push(leaf),
+                None => changes.removed.push(path.leaf),
+            }
+        }
+        Ok(changes)
     }
 
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, DirectoryError> {
@@ -285,6 +311,7 @@ impl<'s, S: Store> Directory for Snapshot<'s, S> {
         Ok(Some(StoredVersion {
             position: row.position,
             leaf: path.leaf,
+            removed: row.removed,
         }))
     }
 
@@ -294,6 +321,7 @@ impl<'s, S: Store> Directory for Snapshot<'s, S> {
         match value {
             Some(value) => Ok(value),
             None if self.reader().is_deleted(row.leaf)? => Err(Refusal::Deleted.into()),
+            None if self.shared.config.maximum_lifetime.is_some() => Err(Refusal::Expired.into()),
             None => Err(missing("opening", row.leaf).into()),
         }
     }

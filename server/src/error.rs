@@ -2,7 +2,7 @@
 
 use overt_protocol::codec::EncodeError;
 use overt_protocol::error::VerifyError;
-use overt_protocol::prefix_tree::{InsertError, PathError};
+use overt_protocol::prefix_tree::{ModifyError, PathError};
 use overt_protocol::provider::Refusal;
 use thiserror::Error;
 
@@ -34,8 +34,8 @@ impl From<PathError> for DirectoryError {
     }
 }
 
-impl From<InsertError> for DirectoryError {
-    fn from(error: InsertError) -> Self {
+impl From<ModifyError> for DirectoryError {
+    fn from(error: ModifyError) -> Self {
         Self::Store(StoreError::Damaged(error.to_string()))
     }
 }

@@ -26,6 +26,7 @@ pub mod guard;
 pub mod http;
 pub mod keys;
 pub mod operator;
+pub mod prune;
 pub mod replay;
 pub mod run;
 pub mod sequencer;

@@ -13,7 +13,7 @@ use overt_protocol::wire::*;
 use serde_json::Value;
 
 use crate::directory::{Shared, Snapshot};
-use crate::store::{Batch, NewVersion, SqliteStore, Store, VersionRow};
+use crate::store::{Batch, NewVersion, Retired, SqliteStore, Store, VersionRow};
 
 /// Rebuilds the log of the vectors file in a scratch store, then answers each line of `input`,
 /// `OPERATION HEX [TREE_SIZE]`, with a line of the responses in hex, separated by spaces, or
@@ -134,7 +134,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
                 commitment: suite::commitment(&[&committed.to_bytes()?]),
             });
             let leaf = tip.next_leaf + leaves.len() as u64 - 1;
-            let row = VersionRow { position, leaf };
+            let row = VersionRow::new(position, leaf);
             versions.push(NewVersion {
                 label,
                 version,
@@ -143,7 +143,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
             });
         }
         let timestamp = entry["timestamp"].as_u64().context("`timestamp`")?;
-        let appended = append(&shared.records()?, &tip, timestamp, &leaves)?;
+        let appended = append(&shared.records()?, &tip, timestamp, &leaves, &[])?;
         let batch = Batch {
             entries: vec![(
                 position,
@@ -154,6 +154,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
             paths: appended.paths,
             subtrees: appended.subtrees,
             versions,
+            retired: Retired::default(),
             tip: appended.tip,
         };
         shared.store.commit(&tip, &batch)?;

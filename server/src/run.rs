@@ -11,6 +11,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use overt_protocol::codec::Decode;
 use overt_protocol::descriptor::Descriptor;
+use overt_protocol::provider::Retention;
 use overt_protocol::suite::{SigningKey, VrfSecretKey};
 use overt_protocol::user::Verifier;
 use overt_protocol::wire::{AuditorTreeHead, Configuration};
@@ -22,7 +23,8 @@ use crate::directory::Shared;
 use crate::guard::Guard;
 use crate::http::{Api, Limits, router};
 use crate::keys;
-use crate::sequencer::{Pace, Sequencer};
+use crate::prune::{self, Pruning};
+use crate::sequencer::{From, Pace, Sequencer};
 use crate::startup;
 use crate::store::{SqliteStore, Store};
 
@@ -60,6 +62,12 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         let head = AuditorTreeHead::from_bytes(&head, &());
         shared.publish_auditor_head(head.context("the stored auditor's head is damaged")?);
     }
+    let retention = Retention::of(&config);
+    if retention.is_some() {
+        shared.store.prepare_retention()?;
+    }
+    let retained = shared.store.retention()?;
+    shared.drop_before(retained.dropped);
     let pace = Pace {
         interval: settings.batch_interval,
         max_updates: settings.batch_size,
@@ -73,8 +81,11 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         signing,
         pace,
         settings.queue,
-        tip.clone(),
-        guard,
+        From {
+            tip: tip.clone(),
+            guard,
+            swept: retained.swept,
+        },
     );
     if tip.size == 0 {
         // A log is never empty: its first entry is what owners begin at.
@@ -82,6 +93,13 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     } else {
         sequencer.publish_tip()?;
     }
+    let pruning = retention.map(|retention| Pruning {
+        retention,
+        grace: milliseconds(settings.prune_grace),
+        interval: settings.prune_interval,
+    });
+    let _pruning =
+        pruning.map(|pruning| AbortOnDrop(tokio::spawn(prune::run(Arc::clone(&shared), pruning))));
     let api = Arc::new(Api {
         shared,
         updates,
@@ -120,6 +138,15 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A background task that ends with whoever holds this.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Collects metrics. Samples of histograms are folded in every few seconds, scraped or not, so that

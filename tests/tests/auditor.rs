@@ -4,84 +4,13 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use overt_tests::{Server, User, binary};
-use serde_json::Value;
+use overt_tests::{Auditor, Server, User};
 
 const TOKEN: &str = "a token for these tests";
-
-struct Auditor {
-    child: Child,
-    status: String,
-}
-
-impl Drop for Auditor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-fn settings(folder: &Path, directory: &str, status: &str) {
-    let text = format!(
-        "data_dir = {:?}\nlisten = \"{status}\"\npoll = \"50ms\"\n\n[[directory]]\nurl = \"{directory}\"\n",
-        folder.join("auditor")
-    );
-    std::fs::write(folder.join("auditor.toml"), text).unwrap();
-}
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(binary("overt-auditor").unwrap());
-    command
-        .arg("--config")
-        .arg(folder.join("auditor.toml"))
-        .env("RUST_LOG", "warn")
-        .stdin(Stdio::null());
-    command
-}
-
-fn public_key(folder: &Path) -> String {
-    settings(folder, "http://127.0.0.1:1", "127.0.0.1:1");
-    let output = command(folder).arg("key").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-impl Auditor {
-    fn start(folder: &Path, directory: &str) -> Self {
-        let status = free_port();
-        settings(folder, directory, &status);
-        let child = command(folder).stderr(Stdio::null()).spawn().unwrap();
-        Self {
-            child,
-            status: format!("http://{status}"),
-        }
-    }
-
-    async fn status(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let mut last = Value::Null;
-        while Instant::now() < deadline {
-            if let Ok(answer) = reqwest::get(format!("{}/status.json", self.status)).await {
-                last = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-                if wanted(&last[0]) {
-                    return last[0].clone();
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the auditor says {last}")
-    }
-}
 
 fn server(folder: &Path, key: &str, lag: &str) -> Server {
     let arguments = ["--access", "token", "--batch-interval", "10ms"];
@@ -111,14 +40,14 @@ async fn audited<T>(mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -> T {
 #[tokio::test]
 async fn users_are_served_what_the_auditor_signed() {
     let folder = tempfile::tempdir().unwrap();
-    let key = public_key(folder.path());
+    let key = Auditor::public_key(folder.path()).unwrap();
     let server = server(folder.path(), &key, "2s");
     let url = server.url.clone();
     let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
     let error = user.own(&url, "alice").await.unwrap_err().to_string();
     assert!(error.contains("not-audited"), "{error}");
 
-    let auditor = Auditor::start(folder.path(), &url);
+    let auditor = Auditor::start(folder.path(), &url).unwrap();
     audited(async || user.own(&url, "alice").await).await;
     for n in 0..20u8 {
         user.update(&url, "alice", &[n]).await.unwrap();
@@ -131,7 +60,8 @@ async fn users_are_served_what_the_auditor_signed() {
     let size = tree.tree_size();
     auditor
         .status(|s| s["state"] == "followed" && s["signed_size"].as_u64() >= Some(size))
-        .await;
+        .await
+        .unwrap();
 
     // Without its auditor the directory soon has nothing that users would accept.
     drop(auditor);
@@ -145,7 +75,7 @@ async fn users_are_served_what_the_auditor_signed() {
         assert!(waited < 200, "served without an auditor");
     };
     assert!(error.contains("not-audited"), "{error}");
-    let _auditor = Auditor::start(folder.path(), &url);
+    let _auditor = Auditor::start(folder.path(), &url).unwrap();
     audited(async || user.search(&url, "alice", None).await).await;
 }
 
@@ -205,20 +135,21 @@ fn meddler(upstream: &str) -> (String, Arc<AtomicBool>) {
 #[tokio::test]
 async fn a_directory_that_rewrites_is_refused_for_good() {
     let folder = tempfile::tempdir().unwrap();
-    let key = public_key(folder.path());
+    let key = Auditor::public_key(folder.path()).unwrap();
     let server = server(folder.path(), &key, "1h");
     let url = server.url.clone();
     let (between, meddles) = meddler(&url);
-    let auditor = Auditor::start(folder.path(), &between);
+    let auditor = Auditor::start(folder.path(), &between).unwrap();
     let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
     audited(async || user.own(&url, "alice").await).await;
     auditor
         .status(|s| s["signed_size"].as_u64() > Some(0))
-        .await;
+        .await
+        .unwrap();
 
     meddles.store(true, Ordering::SeqCst);
     user.update(&url, "alice", b"value").await.unwrap();
-    let status = auditor.status(|s| s["state"] == "refused").await;
+    let status = auditor.status(|s| s["state"] == "refused").await.unwrap();
     let reason = status["refused"].as_str().unwrap();
     assert!(reason.contains("evidence is in"), "{reason}");
     let signed = status["signed_size"].clone();
@@ -229,7 +160,7 @@ async fn a_directory_that_rewrites_is_refused_for_good() {
     meddles.store(false, Ordering::SeqCst);
     user.update(&url, "alice", b"another").await.unwrap();
     drop(auditor);
-    let auditor = Auditor::start(folder.path(), &between);
-    let status = auditor.status(|s| s["state"] == "refused").await;
+    let auditor = Auditor::start(folder.path(), &between).unwrap();
+    let status = auditor.status(|s| s["state"] == "refused").await.unwrap();
     assert_eq!(status["signed_size"], signed);
 }

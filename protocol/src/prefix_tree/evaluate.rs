@@ -31,6 +31,9 @@ pub enum PrefixProofError {
     /// A leaf that is to be added is in the tree already.
     #[error("a leaf that is to be added is shown to be in the prefix tree already")]
     AlreadyIncluded,
+    /// A leaf that is to be removed is not in the tree.
+    #[error("a leaf that is to be removed is shown not to be in the prefix tree")]
+    NotIncluded,
     /// The same key was looked up twice in one proof.
     #[error("the same VRF output is looked up twice in one prefix proof")]
     DuplicateKey,
@@ -64,41 +67,42 @@ pub fn evaluate(lookups: &[Lookup], proof: &PrefixProof) -> Result<HashValue, Pr
     })
 }
 
-/// Computes the roots before and after adding `leaves` to the prefix tree in which none of them is,
-/// as `proof` says (section "Auditing", steps 3, 6 and 7).
-pub fn evaluate_added(
-    leaves: &[PrefixLeaf],
+/// Computes the roots before and after adding the leaves of `added` to the prefix tree and removing
+/// those of `removed` from it, each in ascending order of key, as `proof` says (section "Auditing",
+/// steps 3, 4, 6 and 7). The proof's results are those of `added`, then those of `removed`.
+pub fn evaluate_changes(
+    added: &[PrefixLeaf],
+    removed: &[PrefixLeaf],
     proof: &PrefixProof,
 ) -> Result<(HashValue, HashValue), PrefixProofError> {
-    if leaves.len() != proof.results.len() {
-        return Err(PrefixProofError::Results {
-            found: proof.results.len(),
-            expected: leaves.len(),
-        });
+    let expected = added.len().saturating_add(removed.len());
+    if expected != proof.results.len() {
+        let found = proof.results.len();
+        return Err(PrefixProofError::Results { found, expected });
     }
-    if proof.results.iter().any(PrefixSearchResult::is_inclusion) {
-        return Err(PrefixProofError::AlreadyIncluded);
-    }
-    let ends = leaves
+    let (of_added, of_removed) = proof.results.split_at(added.len());
+    let mut ends = removed
         .iter()
-        .zip(&proof.results)
-        .map(|(leaf, result)| {
-            let lookup = Lookup {
-                vrf_output: leaf.vrf_output,
-                commitment: None,
-            };
-            Ok(End {
-                added: Some(*leaf),
-                ..End::new(&lookup, result)?
-            })
-        })
+        .zip(of_removed)
+        .map(|(leaf, result)| End::removed(leaf, result))
         .collect::<Result<Vec<_>, _>>()?;
+    for (leaf, result) in added.iter().zip(of_added) {
+        let same = removed.binary_search_by_key(&leaf.vrf_output, |other| other.vrf_output);
+        match same.ok().and_then(|index| ends.get_mut(index)) {
+            Some(end) if usize::from(result.depth()) == end.depth && result.is_inclusion() => {
+                end.added = Some(*leaf);
+            }
+            Some(_) => return Err(PrefixProofError::Contradiction),
+            None => ends.push(End::added(leaf, result)?),
+        }
+    }
     let Both(before, after) = fold(ends, proof, &|ends, depth| {
         let Some(first) = ends.first() else {
             return Ok(Both(STAND_IN, STAND_IN));
         };
         let mut leaves: Vec<PrefixLeaf> = ends.iter().filter_map(|end| end.added).collect();
-        leaves.extend(first.found);
+        let is_removed = ends.iter().any(|end| end.removed);
+        leaves.extend(first.found.filter(|_| !is_removed));
         leaves.sort_unstable_by_key(|leaf| leaf.vrf_output);
         Ok(Both(first.value, subtree(&leaves, depth)?))
     })?;
@@ -147,10 +151,11 @@ impl Value for Both {
         Self(value, value)
     }
     fn parent(left: Self, right: Self) -> Self {
-        Self(
-            parent_value(&left.0, &right.0),
-            parent_value(&left.1, &right.1),
-        )
+        let after = match (left.1, right.1) {
+            (STAND_IN, STAND_IN) => STAND_IN,
+            (left, right) => parent_value(&left, &right),
+        };
+        Self(parent_value(&left.0, &right.0), after)
     }
 }
 
@@ -163,6 +168,8 @@ struct End {
     found: Option<PrefixLeaf>,
     /// The leaf to add.
     added: Option<PrefixLeaf>,
+    /// Whether the leaf that the search found is to be removed.
+    removed: bool,
 }
 
 impl End {
@@ -191,6 +198,37 @@ impl End {
             value,
             found,
             added: None,
+            removed: false,
+        })
+    }
+
+    /// Where a leaf goes that is not in the tree.
+    fn added(leaf: &PrefixLeaf, result: &PrefixSearchResult) -> Result<Self, PrefixProofError> {
+        if result.is_inclusion() {
+            return Err(PrefixProofError::AlreadyIncluded);
+        }
+        let lookup = Lookup {
+            vrf_output: leaf.vrf_output,
+            commitment: None,
+        };
+        Ok(Self {
+            added: Some(*leaf),
+            ..Self::new(&lookup, result)?
+        })
+    }
+
+    /// Where a leaf is that goes.
+    fn removed(leaf: &PrefixLeaf, result: &PrefixSearchResult) -> Result<Self, PrefixProofError> {
+        if !result.is_inclusion() {
+            return Err(PrefixProofError::NotIncluded);
+        }
+        let lookup = Lookup {
+            vrf_output: leaf.vrf_output,
+            commitment: Some(leaf.commitment),
+        };
+        Ok(Self {
+            removed: true,
+            ..Self::new(&lookup, result)?
         })
     }
 }

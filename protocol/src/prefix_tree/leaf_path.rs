@@ -1,11 +1,13 @@
-//! How the log keeps every version of the prefix tree: one immutable record for each leaf.
+//! How the log keeps every version of the prefix tree: one record for each leaf that was added, and
+//! one for each that was removed.
 //!
-//! Inserting a leaf changes the nodes on its path, and only those. Its [`LeafPath`] holds that path
-//! as it was right after the insertion, from the leaf up to where the path joins that of another
-//! leaf of the same batch: for each level the *sibling*, with its value and the leaf whose record
-//! continues there. Any node of any version is then named by a leaf and a depth, a version of the
-//! tree by its root [`Node`], and nothing that was written ever changes. A batch of k insertions
-//! into n leaves writes k records of about log2(n) - log2(k) siblings.
+//! Adding a leaf changes the nodes on its path, and only those. Its [`LeafPath`] holds that path as
+//! it was right after the change, from the leaf up to where the path joins that of another leaf of
+//! the same batch: for each level the *sibling*, with its value and the leaf whose record continues
+//! there. The record of a removal holds the path to the vacant place in the same way. Any node of
+//! any version is then named by a record and a depth, a version of the tree by its root [`Node`],
+//! and nothing that was written ever changes while a version refers to it. A batch of k changes to
+//! n leaves writes k records of about log2(n) - log2(k) siblings.
 
 use std::ops::Deref;
 
@@ -15,7 +17,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::prefix_tree::{STAND_IN, join, leaf_value};
 use crate::wire::{HashValue, PrefixLeaf};
 
-/// Names a leaf for ever; assigned in order of insertion, from 1.
+/// Names the record of a leaf for ever; assigned in order of the changes, from 1.
 pub type LeafId = u64;
 
 /// A node of some version of the tree. Its depth is known to whoever holds it.
@@ -27,11 +29,13 @@ pub struct Node {
     pub value: HashValue,
 }
 
-/// A leaf and its path at the time it was inserted.
+/// A leaf and its path at the time it was added or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeafPath {
     /// The leaf.
     pub leaf: PrefixLeaf,
+    /// Whether the leaf was removed, so that its place is vacant.
+    pub removed: bool,
     /// Depth of the highest node that this record holds.
     pub top: u16,
     /// Siblings of the path's nodes at depths `top + 1`, `top + 2`, …; the leaf's own is the last.
@@ -61,7 +65,8 @@ pub struct PathError {
 }
 
 impl LeafPath {
-    /// The leaf's depth when it was inserted. Below it, in later versions, the leaf stands alone.
+    /// The depth of the leaf, or of the vacant place, at the time of the change. Below it, in later
+    /// versions, the leaf stands alone.
     pub fn depth(&self) -> usize {
         usize::from(self.top).saturating_add(self.siblings.len())
     }
@@ -72,10 +77,15 @@ impl LeafPath {
         self.siblings.get(index).copied().flatten()
     }
 
+    /// The leaf, unless it was removed.
+    pub fn occupant(&self) -> Option<PrefixLeaf> {
+        Some(self.leaf).filter(|_| !self.removed)
+    }
+
     /// The values of the path's nodes at `depth` and below: the first is that of the node at
     /// `depth`, the last the leaf's.
     pub fn values(&self, depth: usize) -> Vec<HashValue> {
-        let mut value = leaf_value(&self.leaf);
+        let mut value = self.occupant().map_or(STAND_IN, |leaf| leaf_value(&leaf));
         let mut out = vec![value];
         for child in (depth.saturating_add(1)..=self.depth()).rev() {
             let sibling = self.sibling(child).map_or(STAND_IN, |node| node.value);
@@ -100,11 +110,15 @@ impl LeafPath {
     }
 }
 
-// The stored form: leaf, top, then for each sibling its leaf (48 bits, 0 for none) and value.
+/// Set beside `top` in the stored form of a removal.
+const REMOVED: u16 = 1 << 15;
+
+// The stored form: leaf, top with the mark of a removal, then for each sibling its leaf (48 bits, 0
+// for none) and value.
 impl Encode for LeafPath {
     fn encode(&self, w: &mut Writer) {
         self.leaf.encode(w);
-        w.u16(self.top);
+        w.u16(self.top | if self.removed { REMOVED } else { 0 });
         for sibling in &self.siblings {
             let id = sibling.map_or(0, |node| node.id);
             match id.to_be_bytes() {
@@ -135,7 +149,8 @@ impl Decode<()> for LeafPath {
         }
         Ok(Self {
             leaf,
-            top,
+            removed: top & REMOVED != 0,
+            top: top & !REMOVED,
             siblings,
         })
     }

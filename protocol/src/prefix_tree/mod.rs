@@ -1,21 +1,25 @@
 //! The prefix tree (sections "Prefix Tree" of "Tree Construction", "Cryptographic Computations"
 //! and "Tree Proofs").
 //!
-//! The draft leaves two shapes open; this is the canonical form used here. The root of an empty
-//! tree is the stand-in value (all zero). A subtree that holds one key is that key's leaf, however
-//! high it stands: the root of a tree with one key is its leaf, at depth 0.
+//! The draft leaves some shapes open; this is the form used here. The root of an empty tree is the
+//! stand-in value (all zero). A new leaf stands as high as there is no other: the root of a tree
+//! with one key is its leaf, at depth 0. A leaf that was removed leaves its place vacant, and a
+//! parent goes when both its children are; a leaf whose neighbours went stays where it is, since
+//! whoever has only a proof cannot tell a leaf from a parent.
 //!
-//! [`evaluate`] is the verifier. The log's side keeps every version of the tree as [`LeafPath`]s
-//! ([`insert`], [`prove`]).
+//! [`evaluate`] is the verifier, [`evaluate_changes`] the auditor's. The log's side keeps every
+//! version of the tree as [`LeafPath`]s ([`modify`], [`prove`]) until it is dropped ([`drop_version`]).
 
+mod drop;
 mod evaluate;
-mod insert;
 mod leaf_path;
+mod modify;
 mod prove;
 
-pub use evaluate::{Lookup, PrefixProofError, evaluate, evaluate_added};
-pub use insert::{InsertError, Inserted, insert};
+pub use drop::{Dropped, drop_version};
+pub use evaluate::{Lookup, PrefixProofError, evaluate, evaluate_changes};
 pub use leaf_path::{LeafId, LeafPath, LeafPaths, Node, PathError};
+pub use modify::{Modified, ModifyError, modify};
 pub use prove::prove;
 
 use crate::suite::{NH, sha256};

@@ -80,11 +80,12 @@ impl<P: LeafPaths> Prover<'_, P> {
         if depth >= path.depth() {
             for (index, key) in keys {
                 let depth = wire_depth(depth);
-                let result = if *key == path.leaf.vrf_output {
-                    PrefixSearchResult::Inclusion { depth }
-                } else {
-                    let leaf = path.leaf;
-                    PrefixSearchResult::NonInclusionLeaf { leaf, depth }
+                let result = match path.occupant() {
+                    None => PrefixSearchResult::NonInclusionParent { depth },
+                    Some(leaf) if leaf.vrf_output == *key => {
+                        PrefixSearchResult::Inclusion { depth }
+                    }
+                    Some(leaf) => PrefixSearchResult::NonInclusionLeaf { leaf, depth },
                 };
                 self.results.push((*index, result));
             }

@@ -1,7 +1,7 @@
 //! Making the next log entry.
 
 use crate::log_tree::{Subtree, append_leaf, leaf_value, root_of_full_subtrees};
-use crate::prefix_tree::{InsertError, LeafId, LeafPath, LeafPaths, Node, STAND_IN, insert};
+use crate::prefix_tree::{LeafId, LeafPath, LeafPaths, ModifyError, Node, STAND_IN, modify};
 use crate::wire::{HashValue, LogEntry, PrefixLeaf};
 
 /// What has to be known of a log to append to it.
@@ -15,7 +15,7 @@ pub struct Tip {
     pub full_subtrees: Vec<HashValue>,
     /// Root of the newest prefix tree.
     pub prefix_root: Option<Node>,
-    /// The id that the next leaf gets.
+    /// The id that the record of the next change gets.
     pub next_leaf: LeafId,
 }
 
@@ -42,7 +42,7 @@ impl Tip {
 pub struct Appended {
     /// The log entry, at the position that was the old size.
     pub entry: LogEntry,
-    /// Records of the new leaves.
+    /// Records of the changes to the prefix tree.
     pub paths: Vec<(LeafId, LeafPath)>,
     /// Heads of balanced subtrees of the log tree that are now complete.
     pub subtrees: Vec<(Subtree, HashValue)>,
@@ -50,35 +50,36 @@ pub struct Appended {
     pub tip: Tip,
 }
 
-/// Appends a log entry that adds `leaves` to the prefix tree. A clock that runs backwards does not
-/// make timestamps do so.
+/// Appends a log entry that adds leaves to the prefix tree and removes others from it. A clock that
+/// runs backwards does not make timestamps do so.
 pub fn append<P>(
     paths: &P,
     tip: &Tip,
     timestamp: u64,
-    leaves: &[PrefixLeaf],
+    added: &[PrefixLeaf],
+    removed: &[PrefixLeaf],
 ) -> Result<Appended, P::Error>
 where
     P: LeafPaths,
-    P::Error: From<InsertError>,
+    P::Error: From<ModifyError>,
 {
-    let inserted = insert(paths, tip.prefix_root, leaves, tip.next_leaf)?;
+    let modified = modify(paths, tip.prefix_root, added, removed, tip.next_leaf)?;
     let entry = LogEntry {
         timestamp: timestamp.max(tip.timestamp),
-        prefix_tree: inserted.root.map_or(STAND_IN, |node| node.value),
+        prefix_tree: modified.root.map_or(STAND_IN, |node| node.value),
     };
     let (full_subtrees, subtrees) = append_leaf(tip.size, &tip.full_subtrees, leaf_value(&entry));
-    let added = u64::try_from(inserted.paths.len()).unwrap_or(u64::MAX);
+    let changes = u64::try_from(modified.paths.len()).unwrap_or(u64::MAX);
     Ok(Appended {
         entry,
-        paths: inserted.paths,
+        paths: modified.paths,
         subtrees,
         tip: Tip {
             size: tip.size.saturating_add(1),
             timestamp: entry.timestamp,
             full_subtrees,
-            prefix_root: inserted.root,
-            next_leaf: tip.next_leaf.saturating_add(added),
+            prefix_root: modified.root,
+            next_leaf: tip.next_leaf.saturating_add(changes),
         },
     })
 }

@@ -7,12 +7,14 @@ mod append;
 mod audit;
 mod monitor;
 mod record;
+mod retention;
 mod search;
 mod update;
 
 pub use append::{Appended, Tip, append};
 pub use audit::auditor_update;
 pub use monitor::{contact_monitor, credential_update, distinguished, owner_init, owner_monitor};
+pub use retention::{Retention, superseded_by};
 pub use search::{absence, search};
 pub use update::{groups_after, update};
 
@@ -33,9 +35,16 @@ pub struct StoredVersion {
     pub position: u64,
     /// Its leaf in the prefix tree.
     pub leaf: PrefixLeaf,
+    /// The log entry that removed the leaf again, if one did.
+    pub removed: Option<u64>,
 }
 
 impl StoredVersion {
+    /// Whether the leaf is in the prefix tree of a log entry.
+    pub fn is_in(&self, position: u64) -> bool {
+        self.position <= position && self.removed.is_none_or(|removed| position < removed)
+    }
+
     /// Whether this is a version counter that was skipped, which has no value (section
     /// "Management").
     pub fn is_skipped(&self) -> bool {
@@ -45,6 +54,15 @@ impl StoredVersion {
 
 /// The commitment of a version counter that was skipped.
 pub const SKIPPED: HashValue = [0; NH];
+
+/// What a log entry changed in the prefix tree; leaves in any order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Leaves that were added.
+    pub added: Vec<PrefixLeaf>,
+    /// Leaves that were removed.
+    pub removed: Vec<PrefixLeaf>,
+}
 
 /// A log at one published head. Everything it returns must be as of that head: versions that later
 /// entries created do not exist yet.
@@ -68,11 +86,12 @@ pub trait Directory {
     fn paths(&self) -> &Self::Paths;
     /// The root of the prefix tree of a log entry; none if it is empty.
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, Self::Error>;
-    /// The leaves that a log entry added to the prefix tree, in any order.
-    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, Self::Error>;
+    /// What a log entry changed in the prefix tree.
+    fn changes(&self, position: u64) -> Result<Changes, Self::Error>;
     /// The greatest version of a label.
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, Self::Error>;
-    /// A version of a label.
+    /// A version of a label; none if it does not exist, or if its leaf was removed so long ago that
+    /// every prefix tree with it is dropped.
     fn version(&self, label: &[u8], version: u32) -> Result<Option<StoredVersion>, Self::Error>;
     /// The opening and value of a version that exists.
     fn value(&self, label: &[u8], version: u32) -> Result<(Opening, UpdateValue), Self::Error>;

@@ -5,7 +5,7 @@ use crate::implicit_tree::right_direct_path;
 use crate::monitor::{self, MonitorMap, OwnerProgress, owner_init_entries, owner_init_versions};
 use crate::provider::record::{record, record_at};
 use crate::provider::update::groups_after;
-use crate::provider::{Directory, Refusal};
+use crate::provider::{Directory, Refusal, Retention};
 use crate::wire::{
     ContactMonitorRequest, CredentialUpdate, CredentialUpdateRequest, DistinguishedRequest,
     MonitorMapEntry, MonitorResponse, OwnerInitRequest, OwnerInitResponse, OwnerMonitorRequest,
@@ -104,6 +104,13 @@ pub fn owner_monitor<D: Directory>(
     if request.start >= directory.tree_head().tree_size {
         return Err(Refusal::Invalid("`start` is not in the log").into());
     }
+    let started = directory.log_entry(request.start)?.timestamp;
+    let rightmost = directory.log_entry(directory.tree_head().tree_size.saturating_sub(1))?;
+    if Retention::of(directory.config())
+        .is_some_and(|retention| retention.is_overtaken(started, rightmost.timestamp))
+    {
+        return Err(Refusal::Expired.into());
+    }
     let greatest = directory.greatest_version(label)?;
     if request.greatest_version > greatest {
         return Err(Refusal::VersionConflict.into());
@@ -162,11 +169,14 @@ fn check_entries<D: Directory>(
         return Err(Refusal::Invalid("`entries` names a version twice").into());
     }
     let size = directory.tree_head().tree_size;
+    let greatest = directory.greatest_version(label)?;
     for entry in entries {
+        if Some(entry.version) > greatest {
+            return Err(Refusal::Invalid("`entries` names an unknown version").into());
+        }
         let stored = directory.version(label, entry.version)?;
-        let first = stored
-            .ok_or(Refusal::Invalid("`entries` names an unknown version"))?
-            .position;
+        let kept = stored.filter(|stored| stored.removed.is_none());
+        let first = kept.ok_or(Refusal::Expired)?.position;
         let on_path =
             entry.position == first || right_direct_path(first, size).contains(&entry.position);
         if !on_path {

@@ -69,7 +69,8 @@ impl<'d, D: Directory> Recorder<'d, D> {
             .collect()
     }
 
-    /// The greatest version at a log entry.
+    /// The greatest version at a log entry. Versions up to `greatest` that are not known any more
+    /// are older than all that are.
     pub(crate) fn greatest_at(
         &mut self,
         greatest: Option<u32>,
@@ -83,7 +84,7 @@ impl<'d, D: Directory> Recorder<'d, D> {
             let version = u32::try_from(middle).unwrap_or(u32::MAX);
             if self
                 .version(version)?
-                .is_some_and(|stored| stored.position <= position)
+                .is_none_or(|stored| stored.position <= position)
             {
                 known = middle.saturating_add(1);
             } else {
@@ -116,7 +117,7 @@ impl<D: Directory> Source for Recorder<'_, D> {
         let mut outcomes = Vec::new();
         while let Some(version) = lookups.probe() {
             let stored = self.version(version)?;
-            let included = stored.is_some_and(|stored| stored.position <= position);
+            let included = stored.is_some_and(|stored| stored.is_in(position));
             keys.push(self.output(version)?);
             outcomes.push(included);
             lookups.record(version, included)?;

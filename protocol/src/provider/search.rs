@@ -17,10 +17,8 @@ pub fn search<D: Directory>(
     if version > greatest {
         return Err(Refusal::NotFound.into());
     }
-    if directory
-        .version(&request.label, version)?
-        .is_some_and(|stored| stored.is_skipped())
-    {
+    let stored = directory.version(&request.label, version)?;
+    if stored.ok_or(Refusal::Expired)?.is_skipped() {
         return Err(Refusal::NotFound.into());
     }
     let (full_tree_head, binary_ladder, search) =

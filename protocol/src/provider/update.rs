@@ -10,7 +10,7 @@ use crate::wire::{UpdateInfo, UpdateRequest, UpdateResponse};
 const MAX_RESPONSES: usize = 64;
 
 /// The versions of a label from after `previous` up to `greatest`, by the log entry that created
-/// them.
+/// them. All of them must still be there.
 pub fn groups_after<D: Directory>(
     directory: &D,
     label: &[u8],
@@ -24,7 +24,7 @@ pub fn groups_after<D: Directory>(
     };
     for version in first..=greatest {
         let stored = directory.version(label, version)?;
-        let stored = stored.ok_or(Refusal::Damaged("a version is missing"))?;
+        let stored = stored.ok_or(Refusal::Expired)?;
         match groups.last_mut().filter(|g| g.position == stored.position) {
             Some(group) => group.greatest = version,
             None => groups.push(NewVersions {
@@ -34,6 +34,35 @@ pub fn groups_after<D: Directory>(
             }),
         }
     }
+    Ok(groups)
+}
+
+/// The versions of a label up to `greatest`, as far back as none of them is missing; at least that
+/// one must be there.
+fn groups_until<D: Directory>(
+    directory: &D,
+    label: &[u8],
+    greatest: Option<u32>,
+) -> Result<Vec<NewVersions>, D::Error> {
+    let mut groups: Vec<NewVersions> = Vec::new();
+    let mut next = greatest;
+    while let Some(version) = next
+        && let Some(stored) = directory.version(label, version)?
+    {
+        match groups.last_mut().filter(|g| g.position == stored.position) {
+            Some(group) => group.first = version,
+            None => groups.push(NewVersions {
+                position: stored.position,
+                first: version,
+                greatest: version,
+            }),
+        }
+        next = version.checked_sub(1);
+    }
+    if groups.is_empty() && greatest.is_some() {
+        return Err(Refusal::Expired.into());
+    }
+    groups.reverse();
     Ok(groups)
 }
 
@@ -49,7 +78,7 @@ pub fn update<D: Directory>(
     if request.greatest_version >= greatest {
         return Err(Refusal::VersionConflict.into());
     }
-    let known = groups_after(directory, label, None, request.greatest_version)?;
+    let known = groups_until(directory, label, request.greatest_version)?;
     let mut progress = OwnerProgress {
         start: 0,
         version_at_start: None,

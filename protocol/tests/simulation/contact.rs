@@ -51,8 +51,17 @@ impl User {
             label: label.as_bytes().to_vec(),
             entries: Self::entries(&contact.map),
         };
-        let answer = server.contact_monitor(self.number, &request);
-        let answer = answer.map_err(no_answer(CONTACT))?;
+        let answer = match server.contact_monitor(self.number, &request) {
+            // Offline for longer than the lifetime: nobody can vouch for what was looked up then.
+            Err(error)
+                if is_refusal(&error, &[Refusal::Expired])
+                    && contact.map.keys().any(|at| self.has_expired(*at, server)) =>
+            {
+                self.contacts.remove(label);
+                return Ok(());
+            }
+            answer => answer.map_err(no_answer(CONTACT))?,
+        };
         let done = self
             .verifier
             .contact_monitor(

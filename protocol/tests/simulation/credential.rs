@@ -1,11 +1,12 @@
 //! What users do who send each other credentials.
 
 use overt_protocol::codec::Encode;
+use overt_protocol::provider::Refusal;
 use overt_protocol::user::{Awaited, ProvisionalCredential, TreeView};
 use overt_protocol::wire::*;
 
 use crate::server::Server;
-use crate::user::{Done, User, no_answer, rejected};
+use crate::user::{Done, User, is_refusal, no_answer, rejected};
 
 const MAKER: &str = "credential maker";
 const RECEIVER: &str = "credential receiver";
@@ -81,8 +82,16 @@ impl User {
             Awaited::Update(distinguished) => distinguished,
         };
         let request = credential.request(distinguished);
-        let update = server.credential_update(self.number, &request);
-        let update = update.map_err(no_answer(RECEIVER))?;
+        let update = match server.credential_update(self.number, &request) {
+            // The credential expired with what it begins at.
+            Err(error)
+                if is_refusal(&error, &[Refusal::Expired])
+                    && self.has_expired(request.entry.position, server) =>
+            {
+                return Ok(true);
+            }
+            update => update.map_err(no_answer(RECEIVER))?,
+        };
         self.verifier
             .credential_update(&self.recent, credential, &update)
             .map_err(rejected(RECEIVER))?;

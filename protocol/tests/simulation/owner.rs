@@ -46,7 +46,7 @@ impl User {
     }
 
     /// Whether a log entry expired.
-    fn has_expired(&self, position: u64, server: &dyn Server) -> bool {
+    pub(crate) fn has_expired(&self, position: u64, server: &dyn Server) -> bool {
         let log = server.log();
         let timestamp = log.entries[position as usize].timestamp;
         log.config.is_expired(timestamp, log.tip.timestamp)
@@ -72,6 +72,14 @@ impl User {
         };
         let answer = match server.update(self.number, &request, created) {
             Err(error) if created.is_none() && is_refusal(&error, &[Refusal::VersionConflict]) => {
+                return Ok(());
+            }
+            // Offline for longer than the lifetime: to begin again.
+            Err(error)
+                if is_refusal(&error, &[Refusal::Expired])
+                    && self.has_expired(owner.progress.start, server) =>
+            {
+                self.owner = None;
                 return Ok(());
             }
             answer => answer.map_err(no_answer(WHO))?,

@@ -2,7 +2,7 @@
 
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::Node;
-use overt_protocol::provider::{Directory, StoredVersion};
+use overt_protocol::provider::{Changes, Directory, StoredVersion};
 use overt_protocol::wire::*;
 
 use crate::support::{MemoryError, MemoryPaths, Published};
@@ -74,8 +74,8 @@ impl Directory for Shown<'_> {
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, MemoryError> {
         self.published.prefix_root(position)
     }
-    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, MemoryError> {
-        self.published.added_leaves(position)
+    fn changes(&self, position: u64) -> Result<Changes, MemoryError> {
+        self.published.changes(position)
     }
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, MemoryError> {
         match self.greatest.filter(|_| label == self.label) {

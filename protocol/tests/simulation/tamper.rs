@@ -1,6 +1,6 @@
 //! How a log is made that no honest one would be.
 
-use overt_protocol::prefix_tree::insert;
+use overt_protocol::prefix_tree::modify;
 use overt_protocol::provider::StoredVersion;
 use overt_protocol::wire::*;
 
@@ -54,6 +54,7 @@ impl Fake {
         let stored = StoredVersion {
             position,
             leaf: self.leaf,
+            removed: None,
         };
         let versions = log.labels.get_mut(label.as_bytes()).unwrap();
         assert_eq!(versions.len(), self.version as usize);
@@ -70,7 +71,7 @@ pub(crate) fn set_tree(log: &mut MemoryLog, label: &str, fake: Option<&Fake>) {
             leaves.push(fake.map_or(stored.leaf, |fake| fake.leaf));
         }
     }
-    let inserted = insert(&log.paths, None, &leaves, log.tip.next_leaf).unwrap();
+    let inserted = modify(&log.paths, None, &leaves, &[], log.tip.next_leaf).unwrap();
     log.tip.next_leaf += inserted.paths.len() as u64;
     log.tip.prefix_root = inserted.root;
     log.paths.0.extend(inserted.paths);

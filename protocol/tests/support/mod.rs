@@ -7,13 +7,17 @@
     clippy::indexing_slicing
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use overt_protocol::codec::{Encode, EncodeError};
 use overt_protocol::error::VerifyError;
 use overt_protocol::log_tree::Subtree;
-use overt_protocol::prefix_tree::{InsertError, LeafId, LeafPath, LeafPaths, Node, PathError};
-use overt_protocol::provider::{Directory, Refusal, StoredVersion, Tip, append};
+use overt_protocol::prefix_tree::{
+    LeafId, LeafPath, LeafPaths, ModifyError, Node, PathError, drop_version,
+};
+use overt_protocol::provider::{
+    Changes, Directory, Refusal, Retention, StoredVersion, Tip, append, superseded_by,
+};
 use overt_protocol::suite::{self, CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::wire::*;
 use thiserror::Error;
@@ -27,7 +31,7 @@ pub enum MemoryError {
     #[error(transparent)]
     Path(#[from] PathError),
     #[error(transparent)]
-    Insert(#[from] InsertError),
+    Modify(#[from] ModifyError),
     #[error(transparent)]
     Encode(#[from] EncodeError),
     #[error("no such record")]
@@ -71,6 +75,15 @@ pub fn leaf(
     }
 }
 
+/// A version that was just created.
+fn stored(position: u64, leaf: PrefixLeaf) -> StoredVersion {
+    StoredVersion {
+        position,
+        leaf,
+        removed: None,
+    }
+}
+
 pub struct MemoryLog {
     pub config: Configuration,
     pub signing: SigningKey,
@@ -85,6 +98,14 @@ pub struct MemoryLog {
     pub labels: BTreeMap<Vec<u8>, Vec<(StoredVersion, Opening, UpdateValue)>>,
     /// The Service Operator's, in Third-Party Management mode.
     pub leaf_key: Option<SigningKey>,
+    /// Whether versions that are not needed any more are removed from the prefix tree.
+    pub removes: bool,
+    /// Versions whose predecessors may be removed in time, in order of creation.
+    pub overtaking: VecDeque<(Vec<u8>, u32)>,
+    /// Ids of the records that each log entry made.
+    pub records: Vec<std::ops::Range<LeafId>>,
+    /// Prefix trees of log entries before this one are dropped.
+    pub dropped: u64,
 }
 
 impl MemoryLog {
@@ -124,6 +145,10 @@ impl MemoryLog {
             log_roots: Vec::new(),
             labels: BTreeMap::new(),
             leaf_key: None,
+            removes: false,
+            overtaking: VecDeque::new(),
+            records: Vec::new(),
+            dropped: 0,
         }
     }
 
@@ -155,7 +180,8 @@ impl MemoryLog {
                     value: Vec::new(),
                     signature: None,
                 };
-                versions.push((StoredVersion { position, leaf }, [0; 16], nothing));
+                self.overtaking.push_back((label.to_vec(), version));
+                versions.push((stored(position, leaf), [0; 16], nothing));
                 leaves.push(leaf);
             }
         }
@@ -179,7 +205,8 @@ impl MemoryLog {
                 .map(|key| key.sign(&tbs.to_bytes().unwrap()));
             let update = UpdateValue { value, signature };
             let leaf = leaf(&self.vrf, &label, version, &opening, &update);
-            versions.push((StoredVersion { position, leaf }, opening, update));
+            self.overtaking.push_back((label, version));
+            versions.push((stored(position, leaf), opening, update));
             leaves.push(leaf);
         }
         self.push_leaves(timestamp, &leaves);
@@ -187,7 +214,10 @@ impl MemoryLog {
 
     /// Appends a log entry that adds these leaves to the prefix tree at the tip, whatever they are.
     pub fn push_leaves(&mut self, timestamp: u64, leaves: &[PrefixLeaf]) {
-        let done = append(&self.paths, &self.tip, timestamp, leaves).unwrap();
+        let removed = self.remove_overtaken(timestamp.max(self.tip.timestamp));
+        let first = self.tip.next_leaf;
+        let done = append(&self.paths, &self.tip, timestamp, leaves, &removed).unwrap();
+        self.records.push(first..done.tip.next_leaf);
         self.paths.0.extend(done.paths);
         self.subtrees.extend(done.subtrees);
         self.entries.push(done.entry);
@@ -205,6 +235,54 @@ impl MemoryLog {
             tree_size: self.tip.size,
             signature,
         });
+    }
+
+    /// The leaves that a log entry of `now` removes.
+    fn remove_overtaken(&mut self, now: u64) -> Vec<PrefixLeaf> {
+        let mut out = Vec::new();
+        let Some(retention) = Retention::of(&self.config).filter(|_| self.removes) else {
+            return out;
+        };
+        while let Some((label, version)) = self.overtaking.front() {
+            let versions = self.labels.get_mut(label).unwrap();
+            let position = versions[*version as usize].0.position;
+            let timestamp = match self.entries.get(position as usize) {
+                Some(entry) => entry.timestamp,
+                None => break,
+            };
+            if !retention.is_overtaken(timestamp, now) {
+                break;
+            }
+            for gone in superseded_by(*version) {
+                let stored = &mut versions[gone as usize].0;
+                stored.removed = Some(self.tip.size);
+                out.push(stored.leaf);
+            }
+            self.overtaking.pop_front();
+        }
+        out
+    }
+
+    /// Drops the prefix trees of expired log entries, at most `max` of them.
+    pub fn drop_expired(&mut self, max: usize) {
+        let retention = Retention::of(&self.config).unwrap();
+        let mut dropped = BTreeMap::new();
+        for _ in 0..max {
+            let at = self.dropped as usize;
+            if !retention.is_dropped(self.entries[at].timestamp, self.tip.timestamp, 0) {
+                break;
+            }
+            let next = self.records[at + 1].clone();
+            let next: Vec<_> = next.map(|id| (id, &self.paths.0[&id])).collect();
+            drop_version(&self.paths, self.roots[at], next, &mut dropped).unwrap();
+            self.dropped += 1;
+        }
+        for (id, what) in dropped {
+            let record = self.paths.0.remove(&id).unwrap();
+            self.paths
+                .0
+                .extend(record.without(what).map(|left| (id, left)));
+        }
     }
 
     /// The log as it was with `size` entries.
@@ -257,14 +335,29 @@ impl Directory for Published<'_> {
         &self.log.paths
     }
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, MemoryError> {
+        if position < self.log.dropped {
+            return Err(Refusal::Expired.into());
+        }
         Ok(self.log.roots[position as usize])
     }
-    fn added_leaves(&self, position: u64) -> Result<Vec<PrefixLeaf>, MemoryError> {
-        let versions = self.log.labels.values().flatten();
-        Ok(versions
-            .filter(|(stored, ..)| stored.position == position)
-            .map(|(stored, ..)| stored.leaf)
-            .collect())
+    fn changes(&self, position: u64) -> Result<Changes, MemoryError> {
+        let versions = || {
+            self.log
+                .labels
+                .values()
+                .flatten()
+                .map(|(stored, ..)| stored)
+        };
+        Ok(Changes {
+            added: versions()
+                .filter(|stored| stored.position == position)
+                .map(|stored| stored.leaf)
+                .collect(),
+            removed: versions()
+                .filter(|stored| stored.removed == Some(position))
+                .map(|stored| stored.leaf)
+                .collect(),
+        })
     }
     fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, MemoryError> {
         let Some(versions) = self.log.labels.get(label) else {
@@ -278,7 +371,11 @@ impl Directory for Published<'_> {
         let found = versions
             .and_then(|v| v.get(version as usize))
             .map(|(stored, ..)| *stored);
-        Ok(found.filter(|stored| stored.position < self.size))
+        let is_known = |stored: &StoredVersion| {
+            let gone = stored.removed.is_some_and(|at| at <= self.log.dropped);
+            stored.position < self.size && !gone
+        };
+        Ok(found.filter(is_known))
     }
     fn value(&self, label: &[u8], version: u32) -> Result<(Opening, UpdateValue), MemoryError> {
         let (_, opening, value) = &self.log.labels[label][version as usize];

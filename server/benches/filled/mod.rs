@@ -17,7 +17,7 @@ use overt_protocol::wire::{
     TreeHeadTbs, UpdateValue, VrfInput,
 };
 use overt_server::directory::Shared;
-use overt_server::store::{Batch, NewVersion, SqliteStore, Store, VersionRow};
+use overt_server::store::{Batch, NewVersion, Retired, SqliteStore, Store, VersionRow};
 use sha2::{Digest, Sha256};
 
 pub const SUITE: CipherSuite = CipherSuite::Kt128Sha256Ed25519;
@@ -164,10 +164,7 @@ impl Log {
             prepared.versions.push(NewVersion {
                 label,
                 version: 0,
-                row: VersionRow {
-                    position: tip.size,
-                    leaf,
-                },
+                row: VersionRow::new(tip.size, leaf),
                 opened: Some((opening, update)),
             });
         }
@@ -217,7 +214,7 @@ impl Log {
         let mut tip = self.tip();
         let records = self.shared.records().expect("store");
         let timestamp = tip.timestamp.max(BEGAN) + INTERVAL;
-        let appended = append(&records, &tip, timestamp, &leaves).expect("new keys");
+        let appended = append(&records, &tip, timestamp, &leaves, &[]).expect("new keys");
         let batch = Batch {
             entries: vec![(
                 tip.size,
@@ -228,6 +225,7 @@ impl Log {
             paths: appended.paths,
             subtrees: appended.subtrees,
             versions,
+            retired: Retired::default(),
             tip: appended.tip,
         };
         self.shared.store.commit(&tip, &batch).expect("store");

@@ -217,10 +217,7 @@ fn new_version(
     let new = |opened: Option<(Opening, UpdateValue)>| NewVersion {
         label: label.to_vec(),
         version,
-        row: VersionRow {
-            position: 0,
-            leaf: 0,
-        },
+        row: VersionRow::new(0, 0),
         opened,
     };
     let Some(update) = update else {

@@ -5,13 +5,15 @@
 //! a crash at any point the same head gets the same signature.
 
 mod evaluate;
+mod retire;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use overt_protocol::codec::Encode;
-use overt_protocol::provider::{Refusal, Tip, append};
+use overt_protocol::prefix_tree::LeafId;
+use overt_protocol::provider::{Refusal, Retention, Tip, append};
 use overt_protocol::suite::{self, SigningKey};
 use overt_protocol::wire::{PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
 use thiserror::Error;
@@ -22,7 +24,8 @@ use crate::access::{Access, AccessError};
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::guard::Guard;
-use crate::store::{Batch, NewVersion, Store, StoreError, VersionRow};
+use crate::sequencer::retire::Retirement;
+use crate::store::{Batch, NewVersion, Retired, Store, StoreError, VersionRow};
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +143,17 @@ impl Updates {
     }
 }
 
+/// Where the writer goes on.
+#[derive(Debug)]
+pub struct From {
+    /// The committed state.
+    pub tip: Tip,
+    /// Where the last signed head is noted outside the store.
+    pub guard: Guard,
+    /// What the versions with leaves before this one overtook is removed already.
+    pub swept: LeafId,
+}
+
 /// The writer.
 pub struct Sequencer<S> {
     shared: Arc<Shared<S>>,
@@ -149,6 +163,7 @@ pub struct Sequencer<S> {
     queue: mpsc::Receiver<Waiting>,
     tip: Tip,
     guard: Guard,
+    retirement: Option<Retirement>,
 }
 
 /// An update that passed: its new versions, without their place in the log.
@@ -159,17 +174,17 @@ struct Accepted {
 }
 
 impl<S: Store> Sequencer<S> {
-    /// A sequencer that goes on from `tip`, and the handle for its queue of at most `queue_limit`
-    /// updates.
+    /// A sequencer, and the handle for its queue of at most `queue_limit` updates.
     pub fn new(
         shared: Arc<Shared<S>>,
         access: Arc<dyn Access>,
         signing: SigningKey,
         pace: Pace,
         queue_limit: usize,
-        tip: Tip,
-        guard: Guard,
+        from: From,
     ) -> (Self, Updates) {
+        let From { tip, guard, swept } = from;
+        let retention = Retention::of(&shared.config);
         let (sender, queue) = mpsc::channel(queue_limit.max(1));
         let sequencer = Self {
             shared,
@@ -179,6 +194,7 @@ impl<S: Store> Sequencer<S> {
             queue,
             tip,
             guard,
+            retirement: retention.map(|retention| Retirement::new(retention, swept)),
         };
         (sequencer, Updates { queue: sender })
     }
@@ -310,11 +326,13 @@ impl<S: Store> Sequencer<S> {
             paths: Vec::new(),
             subtrees: Vec::new(),
             versions: Vec::new(),
+            retired: Retired::default(),
             tip: before.clone(),
         };
         let mut done = Vec::new();
         let mut accepted = accepted.into_iter().peekable();
         let timestamp = now();
+        let mut retirement = self.retirement.clone();
         loop {
             let position = batch.tip.size;
             let mut leaves: Vec<PrefixLeaf> = std::mem::take(&mut padding);
@@ -324,19 +342,27 @@ impl<S: Store> Sequencer<S> {
             }) {
                 for (mut new, leaf) in next.versions.into_iter().zip(next.leaves) {
                     let id = batch.tip.next_leaf + leaves.len() as u64;
-                    new.row = VersionRow { position, leaf: id };
+                    new.row = VersionRow::new(position, id);
                     batch.versions.push(new);
                     leaves.push(leaf);
                 }
                 done.push((next.waiting, position));
             }
             let records = self.shared.records()?;
+            let removed = match (&mut retirement, accepted.peek()) {
+                (Some(retirement), None) => {
+                    let room = self.pace.max_leaves_per_entry.saturating_sub(leaves.len());
+                    let at = (position, timestamp.max(before.timestamp));
+                    retirement.retire(&records, at, room, &mut batch.retired)?
+                }
+                _ => Vec::new(),
+            };
             let pending = Pending {
                 records: &records,
                 new: &batch.paths,
                 first: before.next_leaf,
             };
-            let appended = append(&pending, &batch.tip, timestamp, &leaves)?;
+            let appended = append(&pending, &batch.tip, timestamp, &leaves, &removed)?;
             let (entry, tip) = (appended.entry, &appended.tip);
             batch
                 .entries
@@ -344,7 +370,9 @@ impl<S: Store> Sequencer<S> {
             batch.paths.extend(appended.paths);
             batch.subtrees.extend(appended.subtrees);
             batch.tip = appended.tip;
-            if accepted.peek().is_none() {
+            // An entry that is full of new leaves is followed by one for the removal of old ones.
+            let is_full = retirement.as_ref().is_some_and(|r| !r.is_done) && !leaves.is_empty();
+            if accepted.peek().is_none() && !is_full {
                 break;
             }
         }
@@ -353,6 +381,7 @@ impl<S: Store> Sequencer<S> {
             self.shared.remember_path(id, path);
         }
         self.tip = batch.tip;
+        self.retirement = retirement;
         self.publish_tip()?;
         Ok(done)
     }

@@ -2,12 +2,13 @@
 //!
 //! Everything but the head is written once and never changes, so a reader that knows a published
 //! head needs no transaction: all that the head refers to is there, and what came later has
-//! greater positions. The head is one row, moved by compare-and-set in the transaction that
+//! greater positions. In a log with a maximum lifetime, what no answer needs any more goes; readers
+//! have time to finish before. The head is one row, moved by compare-and-set in the transaction that
 //! appends.
 
 mod sqlite;
 
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteReader, SqliteStore};
 
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
@@ -36,6 +37,17 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes openings and values of a label, of one version or all, so that they cannot be
     /// recovered. Returns the versions. `now`, in milliseconds since the Unix epoch, is kept.
     fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError>;
+    /// Makes ready for giving up what is no longer needed; for logs with a maximum lifetime.
+    fn prepare_retention(&self) -> Result<(), StoreError>;
+    /// How far that went.
+    fn retention(&self) -> Result<Retained, StoreError>;
+    /// Drops the prefix trees of log entries before `dropped`: what is left of records, none if
+    /// nothing is. All or nothing.
+    fn drop_versions(
+        &self,
+        dropped: u64,
+        records: &[(LeafId, Option<LeafPath>)],
+    ) -> Result<(), StoreError>;
     /// The auditor's last head, encoded.
     fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError>;
     /// Records the auditor's head, durably.
@@ -50,8 +62,8 @@ pub trait Store: Send + Sync + 'static {
 pub trait Reader {
     /// A log entry, and the root of its prefix tree.
     fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError>;
-    /// The ids of the leaves that a log entry added.
-    fn added_leaves(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError>;
+    /// The ids of the records of the changes that a log entry made to the prefix tree.
+    fn changes(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError>;
     /// The head of a balanced subtree of the log tree.
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError>;
     /// The record of a leaf of the prefix tree.
@@ -60,6 +72,9 @@ pub trait Reader {
     fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError>;
     /// Where a version is.
     fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError>;
+    /// Versions in the order of creation, from a leaf on, at most `max`. Only after
+    /// [`Store::prepare_retention`].
+    fn versions_from(&self, leaf: LeafId, max: usize) -> Result<Vec<Created>, StoreError>;
     /// The opening and value of a leaf.
     fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError>;
     /// Whether the opening and value of a leaf were deleted.
@@ -75,6 +90,52 @@ pub struct VersionRow {
     pub position: u64,
     /// Its leaf in the prefix tree.
     pub leaf: LeafId,
+    /// The log entry that removed the leaf from the prefix tree, if one did.
+    pub removed: Option<u64>,
+}
+
+impl VersionRow {
+    /// A version that a log entry creates.
+    pub fn new(position: u64, leaf: LeafId) -> Self {
+        Self {
+            position,
+            leaf,
+            removed: None,
+        }
+    }
+}
+
+/// A version, by its leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// The label.
+    pub label: Vec<u8>,
+    /// The version.
+    pub version: u32,
+    /// The log entry that created it.
+    pub position: u64,
+    /// Its leaf in the prefix tree.
+    pub leaf: LeafId,
+}
+
+/// How far a log with a maximum lifetime has given up what it no longer needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// What the versions with leaves before this one overtook is removed from the prefix tree.
+    pub swept: LeafId,
+    /// Prefix trees of log entries before this one are dropped.
+    pub dropped: u64,
+}
+
+/// What new log entries give up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// Leaves that are removed from the prefix tree, and the log entry that removes them.
+    pub removed: Vec<(LeafId, u64)>,
+    /// Leaves whose versions can no longer be proved: their openings and values go.
+    pub unprovable: Vec<LeafId>,
+    /// The new [`Retained::swept`].
+    pub swept: Option<LeafId>,
 }
 
 /// A version about to be stored.
@@ -95,12 +156,14 @@ pub struct NewVersion {
 pub struct Batch {
     /// Positions, entries, prefix tree roots, and the leaf ids that are free afterwards.
     pub entries: Vec<(u64, LogEntry, Option<Node>, LeafId)>,
-    /// Records of new leaves.
+    /// Records of the changes to the prefix tree.
     pub paths: Vec<(LeafId, LeafPath)>,
     /// Newly complete subtrees of the log tree.
     pub subtrees: Vec<(Subtree, HashValue)>,
     /// New versions.
     pub versions: Vec<NewVersion>,
+    /// What is given up.
+    pub retired: Retired,
     /// The state afterwards.
     pub tip: Tip,
 }

@@ -1,22 +1,24 @@
 //! The embedded engine: SQLite in WAL mode with `synchronous=FULL`, one writing connection and a
 //! pool of reading ones.
 
-use std::ops::Deref;
+mod reader;
+mod retention;
+
+pub use reader::SqliteReader;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader as Bytes, Writer};
-use overt_protocol::log_tree::Subtree;
+use overt_protocol::codec::{DecodeError, Encode, EncodeError, Reader as Bytes, Writer};
 use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::provider::Tip;
-use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::store::{Batch, Reader, Store, StoreError, VersionRow};
+use crate::store::{Batch, Retained, Store, StoreError};
 
-/// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to; `version`
-/// is the one index in the order of labels.
+/// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to, and pruned
+/// from the old end; `version` is in the order of labels.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS head (
@@ -37,13 +39,13 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS deleted (leaf INTEGER PRIMARY KEY, at INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS version (
         label BLOB NOT NULL, version INTEGER NOT NULL,
-        position INTEGER NOT NULL, leaf INTEGER NOT NULL,
+        position INTEGER NOT NULL, leaf INTEGER NOT NULL, removed INTEGER,
         PRIMARY KEY (label, version)) WITHOUT ROWID;
 ";
 
 /// Marks a database file as ours ("Ovrt"); `user_version` is that of the schema.
 const APPLICATION_ID: i32 = 0x4f76_7274;
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 
 /// The embedded store.
 #[derive(Debug)]
@@ -71,6 +73,12 @@ impl SqliteStore {
                 writer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }
             (APPLICATION_ID, SCHEMA_VERSION) => {}
+            (APPLICATION_ID, 2) => {
+                let tx = writer.unchecked_transaction()?;
+                tx.execute_batch("ALTER TABLE version ADD COLUMN removed INTEGER")?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                tx.commit()?;
+            }
             (APPLICATION_ID, other) => {
                 return Err(StoreError::Damaged(format!(
                     "{} has schema version {other}, this program knows version {SCHEMA_VERSION}",
@@ -165,7 +173,8 @@ impl Store for SqliteStore {
                 leaf.execute(params![integer(*id)?, encoded(path)?])?;
             }
             let mut opening = tx.prepare_cached("INSERT INTO opening VALUES (?1, ?2, ?3, ?4)")?;
-            let mut version = tx.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4)")?;
+            let mut version =
+                tx.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4, NULL)")?;
             for new in &batch.versions {
                 let leaf = integer(new.row.leaf)?;
                 if let Some((bytes, update)) = &new.opened {
@@ -178,6 +187,7 @@ impl Store for SqliteStore {
                     leaf
                 ])?;
             }
+            retention::retire(&tx, &batch.retired)?;
             let tip = encode_tip(&batch.tip).map_err(damaged("head"))?;
             let size = integer(batch.tip.size)?;
             let moved = if before.size == 0 {
@@ -265,6 +275,22 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn prepare_retention(&self) -> Result<(), StoreError> {
+        retention::prepare(&self.writer())
+    }
+
+    fn retention(&self) -> Result<Retained, StoreError> {
+        retention::progress(&self.writer())
+    }
+
+    fn drop_versions(
+        &self,
+        dropped: u64,
+        records: &[(LeafId, Option<LeafPath>)],
+    ) -> Result<(), StoreError> {
+        retention::drop_versions(&mut self.writer(), dropped, records)
+    }
+
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let writer = self.writer();
         Ok(writer
@@ -280,156 +306,6 @@ impl Store for SqliteStore {
             params![key, value],
         )?;
         Ok(())
-    }
-}
-
-/// A connection from the pool; goes back when dropped.
-#[derive(Debug)]
-pub struct SqliteReader<'s> {
-    store: &'s SqliteStore,
-    connection: Option<Connection>,
-}
-
-impl Deref for SqliteReader<'_> {
-    type Target = Connection;
-
-    #[allow(clippy::expect_used)]
-    fn deref(&self) -> &Connection {
-        self.connection
-            .as_ref()
-            .expect("a reader has its connection until it is dropped")
-    }
-}
-
-impl Drop for SqliteReader<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            let mut idle = self
-                .store
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            idle.push(connection);
-        }
-    }
-}
-
-impl SqliteReader<'_> {
-    fn one<T>(
-        &self,
-        sql: &str,
-        params: impl rusqlite::Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>, StoreError> {
-        Ok(self
-            .prepare_cached(sql)?
-            .query_row(params, read)
-            .optional()?)
-    }
-}
-
-impl Reader for SqliteReader<'_> {
-    fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError> {
-        let row: Option<(Vec<u8>, Option<i64>)> = self.one(
-            "SELECT entry, prefix_root FROM log_entry WHERE position = ?1",
-            [integer(position)?],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        row.map(|(bytes, root)| {
-            let entry = LogEntry::from_bytes(&bytes, &()).map_err(damaged("log_entry"))?;
-            let value = entry.prefix_tree;
-            let root = root.map(|id| Node {
-                id: id.unsigned_abs(),
-                value,
-            });
-            Ok((entry, root))
-        })
-        .transpose()
-    }
-
-    fn added_leaves(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError> {
-        let next = |position: u64| {
-            let next: Option<i64> = self.one(
-                "SELECT next_leaf FROM log_entry WHERE position = ?1",
-                [integer(position)?],
-                |row| row.get(0),
-            )?;
-            let missing = || StoreError::Damaged(format!("log entry {position} is missing"));
-            next.map(i64::unsigned_abs).ok_or_else(missing)
-        };
-        let first = position.checked_sub(1).map_or(Ok(1), next)?;
-        Ok(first..next(position)?)
-    }
-
-    fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError> {
-        self.one(
-            "SELECT value FROM log_node WHERE number = ?1",
-            [integer(subtree.node_number())?],
-            |row| row.get(0),
-        )
-    }
-
-    fn leaf_path(&self, id: LeafId) -> Result<Option<LeafPath>, StoreError> {
-        let mut statement = self.prepare_cached("SELECT path FROM leaf WHERE id = ?1")?;
-        let mut rows = statement.query([integer(id)?])?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let bytes = row
-            .get_ref(0)?
-            .as_blob()
-            .map_err(|e| StoreError::Damaged(e.to_string()))?;
-        LeafPath::from_bytes(bytes, &())
-            .map(Some)
-            .map_err(damaged("leaf"))
-    }
-
-    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError> {
-        // Versions that were created after `size` are few: those of the batch being published.
-        self.one(
-            "SELECT version FROM version WHERE label = ?1 AND position < ?2
-             ORDER BY version DESC LIMIT 1",
-            params![label, integer(size)?],
-            |row| row.get(0),
-        )
-    }
-
-    fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError> {
-        self.one(
-            "SELECT position, leaf FROM version WHERE label = ?1 AND version = ?2",
-            params![label, version],
-            |row| {
-                Ok(VersionRow {
-                    position: row.get::<_, i64>(0)?.unsigned_abs(),
-                    leaf: row.get::<_, i64>(1)?.unsigned_abs(),
-                })
-            },
-        )
-    }
-
-    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError> {
-        self.one(
-            "SELECT opening, value, signature FROM opening WHERE leaf = ?1",
-            [integer(leaf)?],
-            |row| {
-                let (value, signature) = (row.get(1)?, row.get(2)?);
-                Ok((row.get(0)?, UpdateValue { value, signature }))
-            },
-        )
-    }
-
-    fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError> {
-        let found: Option<i64> = self.one(
-            "SELECT 1 FROM deleted WHERE leaf = ?1",
-            [integer(leaf)?],
-            |row| row.get(0),
-        )?;
-        Ok(found.is_some())
-    }
-
-    fn last_leaf(&self) -> Result<LeafId, StoreError> {
-        let last: Option<i64> = self.query_row("SELECT max(id) FROM leaf", [], |row| row.get(0))?;
-        Ok(last.map_or(0, i64::unsigned_abs))
     }
 }
 
