@@ -7,6 +7,8 @@
 mod evaluate;
 mod retire;
 
+pub use retire::Retirement;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +26,6 @@ use crate::access::{Access, AccessError};
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::guard::Guard;
-use crate::sequencer::retire::Retirement;
 use crate::store::{Batch, NewVersion, Retired, Store, StoreError, VersionRow};
 
 /// How batches are made.

@@ -13,16 +13,17 @@ const CHUNK: usize = 256;
 
 /// How far the removal has come, in a log with a maximum lifetime.
 #[derive(Debug, Clone)]
-pub(super) struct Retirement {
+pub struct Retirement {
     retention: Retention,
     /// Versions with leaves before this one are done with.
     swept: LeafId,
     /// Whether the last entry removed all that it could have.
-    pub(super) is_done: bool,
+    pub(crate) is_done: bool,
 }
 
 impl Retirement {
-    pub(super) fn new(retention: Retention, swept: LeafId) -> Self {
+    /// Goes on from the version with the leaf `swept`.
+    pub fn new(retention: Retention, swept: LeafId) -> Self {
         Self {
             retention,
             swept,
@@ -31,7 +32,7 @@ impl Retirement {
     }
 
     /// The leaves, at most `room`, that the log entry at `position` of `now` removes.
-    pub(super) fn retire<S: Store>(
+    pub fn retire<S: Store>(
         &mut self,
         records: &Records<'_, S>,
         (position, now): (u64, u64),
