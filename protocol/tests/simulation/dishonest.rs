@@ -8,17 +8,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use overt_protocol::provider::Refusal;
 
-use crate::liar::{Liar, TARGET};
-use crate::misdeed::{Misdeed, Promise};
+use crate::about::{Aftermath, Detection, FORKED, Promise};
+use crate::liar::{Liar, OWNER, TARGET};
+use crate::malformation::Malformation;
+use crate::misdeed::Misdeed;
 use crate::random::Random;
 use crate::settings::Settings;
-use crate::user::{Alarm, Done};
+use crate::user::{Alarm, Done, User};
 use crate::world::World;
 
 const OWNERS: usize = 2;
 const CONTACTS: usize = 2;
 /// Log entries before the misdeed, at least.
 const BEFORE: u64 = 14;
+/// Somebody who asks without a name.
+const NOBODY: usize = usize::MAX - 1;
 
 /// Whether somebody believed something wrong before.
 type Deceived = bool;
@@ -45,10 +49,11 @@ fn every_misdeed_is_noticed() {
     let started = std::time::Instant::now();
     let seeds = crate::seeds(40);
     let mut failures = Vec::new();
-    let [name, detector, check] = ["misdeed", "detector", "check"];
+    let [id, name, detector, check] = ["row", "misdeed", "detector", "check"];
     let [of, before, worst] = ["of runs", "deceived", "worst/RMW"];
-    println!("{name:<44}{detector:<21}{check:<22}{of:>10}{before:>10}{worst:>11}");
+    println!("{id:<6}{name:<48}{detector:<21}{check:<22}{of:>8}{before:>10}{worst:>11}");
     for misdeed in Misdeed::ALL {
+        let about = misdeed.about();
         let mut rows: BTreeMap<(&str, String), Row> = BTreeMap::new();
         let mut runs = 0;
         for seed in seeds.clone() {
@@ -61,9 +66,6 @@ fn every_misdeed_is_noticed() {
                 Outcome::Harmless => continue,
                 Outcome::Missed(why) => failures.push((misdeed, seed, why)),
                 Outcome::Detected(alarm, delay, deceived) => {
-                    if !is_expected(misdeed, &alarm) {
-                        failures.push((misdeed, seed, format!("{alarm:?}")));
-                    }
                     let row = rows.entry((alarm.detector, alarm.check)).or_default();
                     row.count += 1;
                     row.deceived += u32::from(deceived);
@@ -73,9 +75,9 @@ fn every_misdeed_is_noticed() {
             runs += 1;
         }
         for ((detector, check), row) in &rows {
-            let (name, worst) = (misdeed.name(), row.worst);
+            let (id, name, worst) = (about.row, about.name, row.worst);
             let (of, before) = (format!("{}/{runs}", row.count), row.deceived);
-            println!("{name:<44}{detector:<21}{check:<22}{of:>10}{before:>10}{worst:>11.2}");
+            println!("{id:<6}{name:<48}{detector:<21}{check:<22}{of:>8}{before:>10}{worst:>11.2}");
         }
         assert!(
             runs > 0 || seeds.end - seeds.start < 10,
@@ -90,15 +92,12 @@ fn every_misdeed_is_noticed() {
     );
 }
 
-fn is_expected(misdeed: Misdeed, alarm: &Alarm) -> bool {
-    let mut detections = misdeed.detections().iter();
-    detections.any(|(who, checks)| *who == alarm.detector && checks.contains(&alarm.check.as_str()))
-}
-
 struct History {
     world: World<Liar>,
     /// When the misdeed was done.
     began: Option<u64>,
+    /// How long after that users begin to compare, where they do so late.
+    late: u64,
     /// Somebody believes something wrong.
     deceived: bool,
 }
@@ -106,7 +105,11 @@ struct History {
 impl History {
     fn new(misdeed: Misdeed, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let settings = Settings::dishonest(&mut random, misdeed.needs_lifetime());
+        let settings = Settings::dishonest(&mut random, misdeed);
+        let late = match misdeed.about().promise {
+            Promise::Comparison => random.below(settings.rmw),
+            _ => 0,
+        };
         let liar = Liar::new(misdeed, &settings);
         let mut world = World::new(liar, settings, random, (OWNERS, CONTACTS));
         for user in &mut world.users {
@@ -118,32 +121,38 @@ impl History {
         Self {
             world,
             began: None,
+            late,
             deceived: false,
         }
     }
 
-    /// The next distinguished entry comes within the RMW and the wait for a log entry; then all
-    /// monitor within a period and the waits before. An expired version is asked for later, when
-    /// more has expired.
+    /// When somebody must have noticed what began then.
     fn deadline(&self, began: u64) -> u64 {
         let settings = &self.world.settings;
         let period = self.world.users.iter().map(|user| user.period).max();
-        let later = settings.lifetime.unwrap_or(0);
-        began + settings.rmw + period.unwrap() + 3 * settings.max_gap + later
+        let gaps = 3 * settings.max_gap;
+        let within = match self.world.server.misdeed.about().promise {
+            // The next distinguished entry comes within the RMW and the wait for a log entry; then
+            // all monitor within a period and the waits before. An expired version is asked for
+            // later, when more has expired.
+            Promise::AtOnce | Promise::NextMonitoring | Promise::Comparison => {
+                let later = settings.lifetime.unwrap_or(0);
+                settings.rmw + period.unwrap() + self.late + later
+            }
+            // By the clock that is furthest behind.
+            Promise::MaxBehind => settings.max_behind + settings.max_ahead,
+            Promise::AuditorLag => settings.auditor_lag.unwrap(),
+        };
+        began + within + gaps
     }
 
     fn run(mut self) -> Outcome {
         let misdeed = self.world.server.misdeed;
         let before = BEFORE + self.world.random.below(16);
         for tick in 0..self.world.settings.size {
-            let is_time = self.began.is_none() && tick >= before;
+            let is_time = self.began.is_none() && tick >= before && self.is_ready();
             let begins = is_time && self.world.server.arm();
-            let quiet = (begins || self.began.is_some()).then_some(TARGET);
-            self.world.grow(quiet, None).unwrap();
-            if begins {
-                self.began = Some(self.world.time);
-            }
-            if let Err(alarm) = self.tick() {
+            if let Err(alarm) = self.grow(begins).and_then(|()| self.tick()) {
                 let began = self
                     .began
                     .unwrap_or_else(|| panic!("false alarm: {alarm:?}"));
@@ -156,31 +165,101 @@ impl History {
                 break;
             }
         }
-        let always = matches!(
-            misdeed,
-            Misdeed::GhostTold | Misdeed::GhostDenied | Misdeed::TwoViews
-        );
-        if self.deceived || (always && self.began.is_some()) || self.world.server.lies.get() > 0 {
-            let lies = self.world.server.lies.get();
+        let lies = self.world.server.lies.get();
+        let must_show = misdeed.about().promise != Promise::AtOnce && !misdeed.may_pass();
+        if self.deceived || (must_show && self.began.is_some()) || lies > 0 {
             return Outcome::Missed(format!("not noticed, {lies} lies"));
         }
         Outcome::Harmless
     }
 
+    /// Whether the owner's device could make a version now, where it has to.
+    fn is_ready(&self) -> bool {
+        let server = &self.world.server;
+        let owner = &self.world.users[OWNER].owner;
+        let knows_all = |greatest| server.greatest() == greatest;
+        !server.misdeed.is_about_an_update()
+            || owner
+                .as_ref()
+                .is_some_and(|owner| knows_all(owner.progress.greatest_version()))
+    }
+
+    /// The log gets an entry, and perhaps the misdeed `begins` with it.
+    fn grow(&mut self, begins: bool) -> Done {
+        let misdeed = self.world.server.misdeed;
+        let publisher = (begins && misdeed.is_about_an_update()).then_some(OWNER);
+        let is_quiet = self.began.is_some() || (begins && publisher.is_none());
+        let grown = self.world.grow(is_quiet.then_some(TARGET), publisher);
+        if begins {
+            self.began = Some(self.world.time);
+            let from = self.world.server.deed.as_ref().unwrap().position;
+            let users = self.world.users.iter();
+            let witnesses = users.filter(|user| user.last() > Some(from));
+            self.world.server.witnesses = witnesses.map(|user| user.number).collect();
+        }
+        grown
+    }
+
     fn judge(self, alarm: Alarm, began: u64) -> Outcome {
         let lies = self.world.server.lies.get();
-        if self.world.server.misdeed.promise() == Promise::AtOnce {
-            return match lies {
-                // Newcomers, who cannot know better, are told from others who compare.
-                0 | 1 => Outcome::Detected(alarm, 0.0, false),
-                _ => Outcome::Missed(format!("noticed by answer {lies}: {alarm:?}")),
-            };
-        }
-        if self.world.time > self.deadline(began) {
-            return Outcome::Missed(format!("too late: {alarm:?}"));
-        }
         let delay = (self.world.time - began) as f64 / self.world.settings.rmw as f64;
-        Outcome::Detected(alarm, delay, self.deceived)
+        let missed = |why: &str| Outcome::Missed(format!("{why}: {alarm:?}"));
+        if !self.is_expected(&alarm) {
+            return missed("by another check");
+        }
+        let outcome = match self.world.server.misdeed.about().promise {
+            // Newcomers, who cannot know better, are told from others who compare.
+            Promise::AtOnce if lies > 1 => return missed("not by the first answer"),
+            Promise::AtOnce => Outcome::Detected(alarm, 0.0, false),
+            _ if self.world.time > self.deadline(began) => return missed("too late"),
+            _ => Outcome::Detected(alarm, delay, self.deceived),
+        };
+        match self.aftermath() {
+            Ok(()) => outcome,
+            Err(wrong) => Outcome::Missed(wrong),
+        }
+    }
+
+    fn is_expected(&self, alarm: &Alarm) -> bool {
+        let server = &self.world.server;
+        let of_this_one: Vec<Detection> = match (server.misdeed, &server.deed) {
+            (Misdeed::Malformed, Some(deed)) => vec![("searcher", Malformation::of(deed).checks())],
+            (misdeed, _) => misdeed.about().detections.to_vec(),
+        };
+        of_this_one
+            .iter()
+            .any(|(who, checks)| *who == alarm.detector && checks.contains(&alarm.check.as_str()))
+    }
+
+    /// The directory gives it up. Where the log itself is as it should be, everybody goes on as if
+    /// nothing had been said; whoever saw a fork cannot.
+    fn aftermath(mut self) -> Result<(), String> {
+        let server = &self.world.server;
+        let aftermath = server.misdeed.about().aftermath;
+        let position = server.deed.as_ref().unwrap().position;
+        let users = self.world.users.iter();
+        let is_lost = |user: &User| server.shows_other(user.number) && user.last() > Some(position);
+        let lost: Vec<bool> = users.map(is_lost).collect();
+        if aftermath == Aftermath::Spoilt {
+            return Ok(());
+        }
+        self.world.server.deed = None;
+        let world = &mut self.world;
+        // Nobody can be told that there is nothing new.
+        let sizes = [0, 1].map(|log| world.server.logs[log].tip.size);
+        for _ in 0..=sizes[1].saturating_sub(sizes[0]) {
+            world
+                .grow(Some(TARGET), None)
+                .map_err(|alarm| format!("{alarm:?}"))?;
+        }
+        for (number, is_lost) in lost.into_iter().enumerate() {
+            match world.routine(number) {
+                Ok(()) if !is_lost => {}
+                Err(alarm) if is_lost && FORKED.contains(&alarm.check.as_str()) => {}
+                other => return Err(format!("user {number}, lost: {is_lost}, then {other:?}")),
+            }
+        }
+        Ok(())
     }
 
     /// Everybody does what is due, and somebody is made to look at the target.
@@ -203,10 +282,20 @@ impl History {
 
     /// Compares roots with everybody who knows an entry that the own list can reach.
     fn compare(&mut self, number: usize) -> Done {
-        if self.world.server.misdeed == Misdeed::CredentialFromFork {
-            return Ok(());
-        }
         let user = &self.world.users[number];
+        match self.world.server.misdeed {
+            Misdeed::CredentialFromFork => return Ok(()),
+            Misdeed::ForkByAddress => {
+                let (verifier, skew) = (user.verifier.clone(), user.skew);
+                let mut nobody = User::new(NOBODY, verifier, skew, None);
+                nobody.walk(&self.world.server, self.world.time)?;
+                return user.compare(&nobody, "asking anonymously").map(|_| ());
+            }
+            Misdeed::ForkForOne if self.began.is_none_or(|b| self.world.time < b + self.late) => {
+                return Ok(());
+            }
+            _ => {}
+        }
         for other in &self.world.users {
             let n = user.recent.len().min(other.recent.len());
             let newest = other.recent.last().map(|view| view.position());
@@ -215,7 +304,7 @@ impl History {
                 .iter()
                 .filter(|view| Some(view.position()) > newest);
             if new.count() < n {
-                user.compare(other)?;
+                user.compare(other, "comparing users")?;
             }
         }
         Ok(())

@@ -192,7 +192,7 @@ impl World<Honest> {
         let n = user.recent.len().min(other.recent.len());
         let newest = other.recent.last().map(|view| view.position());
         let since = |view: &&overt_protocol::user::TreeView| Some(view.position()) > newest;
-        if user.recent.iter().filter(since).count() < n && user.compare(other)? {
+        if user.recent.iter().filter(since).count() < n && user.compare(other, "comparing users")? {
             tally.compared += 1;
         }
         Ok(())

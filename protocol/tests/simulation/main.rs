@@ -11,13 +11,17 @@
     missing_docs
 )]
 
+mod about;
+mod auditor;
 mod contact;
 mod credential;
 mod deed;
 mod dishonest;
 mod honest;
+mod impostor;
 mod liar;
 mod lies;
+mod malformation;
 mod maps;
 mod misdeed;
 mod owner;

@@ -1,6 +1,6 @@
-//! What a dishonest log does, and by when somebody has to notice.
+//! What a dishonest log does. `docs/attacks.md` names these.
 
-/// One misdeed, done to the label that user 0 owns.
+/// One misdeed, done to the label that user 0 owns, or to the whole log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misdeed {
     /// A version that its owner did not make; the owner is told of it.
@@ -9,135 +9,139 @@ pub(crate) enum Misdeed {
     GhostDenied,
     /// A version that all but the owner are shown for a while, in a fork that is then given up.
     GhostHidden,
+    /// A version that stands in the log for a while and is then taken out of it again.
+    GhostRemoved,
+    /// A second version beside one that the owner's device makes, in the same log entry.
+    GhostBeside,
+    /// A version that the owner did not make, and one after it with the value from before.
+    Reverted,
     /// A commitment overwritten, and restored some log entries later.
     ValueReplaced,
-    /// A version number skipped.
+    /// A commitment overwritten for good.
+    ValueDuplicated,
+    /// Version numbers skipped.
     VersionSkipped,
     /// A searcher who must know better gets an older version as the greatest.
     GreatestWithheld,
-    /// An older head.
-    HeadReplayed,
-    /// A log entry dated before those to its left.
-    TimestampsBent,
-    /// A distinguished entry with another content, and all after it rebuilt.
-    DistinguishedRewritten,
+    /// The proof for another label.
+    LabelConfused,
+    /// Another value or opening beside the right proof.
+    ValueSwapped,
     /// Half of the users are shown a fork, for ever.
     TwoViews,
+    /// The same, and the fork has more log entries.
+    TwoSizes,
+    /// One user is shown a fork, for ever; whoever asks without a name is not.
+    ForkByAddress,
+    /// One user is shown a fork, for ever, and compares with others late.
+    ForkForOne,
     /// A user of one half sends a credential to one of the other.
     CredentialFromFork,
-    /// A new value of an old version, all of whose log entries have expired.
-    ExpiredVersionReplaced,
+    /// A distinguished entry with another content, and all after it rebuilt.
+    DistinguishedRewritten,
+    /// The last log entries lost, and others made in their place.
+    RolledBack,
+    /// New users meet another log.
+    Decoy,
+    /// An older head.
+    HeadReplayed,
+    /// Nothing new is shown any more.
+    Stalled,
+    /// The log grows, but its time stands still.
+    TimeStopped,
     /// A head dated so far ahead that older entries are expired.
     ExpiredByDate,
-}
-
-/// When the draft promises that it is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Promise {
-    /// By whoever gets the first lying answer.
-    AtOnce,
-    /// By the monitoring that follows the next distinguished entry.
-    NextMonitoring,
+    /// A log entry dated before those to its left.
+    TimestampsBent,
+    /// A new value of an old version, all of whose log entries have expired.
+    ExpiredVersionReplaced,
+    /// The auditor gets nothing any more; its last head is served on.
+    AuditorStarved,
+    /// What the owner's device made is dropped, or something else stands in its place.
+    UpdateDropped,
+    /// Another VRF key.
+    VrfKeyChanged,
+    /// Another signature key.
+    SignatureKeyChanged,
+    /// Third-Party Auditing is given up.
+    ModeDowngraded,
+    /// Looser times.
+    ParametersLoosened,
+    /// The other cipher suite.
+    SuiteChanged,
+    /// Another auditor.
+    AuditorSwapped,
+    /// The heads of another log of the same keys.
+    OtherLogReplayed,
+    /// An answer that no encoder and no honest log makes.
+    Malformed,
 }
 
 impl Misdeed {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::GhostTold,
         Self::GhostDenied,
         Self::GhostHidden,
+        Self::GhostRemoved,
+        Self::GhostBeside,
+        Self::Reverted,
         Self::ValueReplaced,
+        Self::ValueDuplicated,
         Self::VersionSkipped,
         Self::GreatestWithheld,
-        Self::HeadReplayed,
-        Self::TimestampsBent,
-        Self::DistinguishedRewritten,
+        Self::LabelConfused,
+        Self::ValueSwapped,
         Self::TwoViews,
+        Self::TwoSizes,
+        Self::ForkByAddress,
+        Self::ForkForOne,
         Self::CredentialFromFork,
-        Self::ExpiredVersionReplaced,
+        Self::DistinguishedRewritten,
+        Self::RolledBack,
+        Self::Decoy,
+        Self::HeadReplayed,
+        Self::Stalled,
+        Self::TimeStopped,
         Self::ExpiredByDate,
+        Self::TimestampsBent,
+        Self::ExpiredVersionReplaced,
+        Self::AuditorStarved,
+        Self::UpdateDropped,
+        Self::VrfKeyChanged,
+        Self::SignatureKeyChanged,
+        Self::ModeDowngraded,
+        Self::ParametersLoosened,
+        Self::SuiteChanged,
+        Self::AuditorSwapped,
+        Self::OtherLogReplayed,
+        Self::Malformed,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::GhostTold => "ghost version added, the owner is told",
-            Self::GhostDenied => "ghost version added, the owner is not told",
-            Self::GhostHidden => "ghost version in a fork, then given up",
-            Self::ValueReplaced => "value replaced in place, then restored",
-            Self::VersionSkipped => "version skipped",
-            Self::GreatestWithheld => "greatest version withheld",
-            Self::HeadReplayed => "older head replayed",
-            Self::TimestampsBent => "timestamps bent backwards",
-            Self::DistinguishedRewritten => "distinguished entry rewritten",
-            Self::TwoViews => "two views for two groups",
-            Self::CredentialFromFork => "credential from a fork",
-            Self::ExpiredVersionReplaced => "expired version replaced",
-            Self::ExpiredByDate => "head dated ahead to expire entries",
-        }
+    /// Whether a log of another configuration, or with other keys, takes the place of the log.
+    pub(crate) fn is_impostor(self) -> bool {
+        matches!(
+            self,
+            Self::Decoy
+                | Self::VrfKeyChanged
+                | Self::SignatureKeyChanged
+                | Self::ModeDowngraded
+                | Self::ParametersLoosened
+                | Self::SuiteChanged
+                | Self::AuditorSwapped
+                | Self::OtherLogReplayed
+        )
     }
 
-    pub(crate) fn promise(self) -> Promise {
-        match self {
-            Self::GreatestWithheld
-            | Self::HeadReplayed
-            | Self::TimestampsBent
-            | Self::DistinguishedRewritten
-            | Self::ExpiredVersionReplaced
-            | Self::ExpiredByDate => Promise::AtOnce,
-            _ => Promise::NextMonitoring,
-        }
+    /// Whether it is done when the owner's device makes a version.
+    pub(crate) fn is_about_an_update(self) -> bool {
+        matches!(self, Self::GhostBeside | Self::UpdateDropped)
     }
 
-    /// Who finds it, by which check. Roots decide most: where a proof contradicts what is retained
-    /// openly the check is "consistency" or "prefix-root-conflict", where it does not the signature
-    /// is over another root, and "head-signature" fails.
-    pub(crate) fn detections(self) -> &'static [(&'static str, &'static [&'static str])] {
-        const ROOT: &[&str] = &["consistency", "head-signature", "prefix-root-conflict"];
-        // What is there is shown: a version that nobody has the commitment of.
-        const LADDER: &[&str] = &["binary-ladder", "prefix-proof"];
-        match self {
-            Self::GhostTold => &[("owner", &["foreign version"])],
-            Self::GhostDenied => &[("owner", LADDER), ("owner", &["unproved"])],
-            Self::GhostHidden => &[
-                ("user walking", ROOT),
-                ("searcher", ROOT),
-                ("comparing users", &["compare-roots"]),
-            ],
-            Self::ValueReplaced => &[
-                ("owner", ROOT),
-                ("contact", ROOT),
-                ("searcher", ROOT),
-                // The leaf also stands where a proof shows that other versions are absent.
-                ("owner", &["foreign version", "prefix-proof"]),
-                ("searcher", &["commitment-changed", "prefix-proof"]),
-            ],
-            Self::VersionSkipped => &[("owner", LADDER), ("searcher", LADDER)],
-            Self::GreatestWithheld => &[("searcher", ROOT), ("searcher", LADDER)],
-            Self::HeadReplayed => &[("searcher", &["head-tree-size", "head-max-behind"])],
-            Self::TimestampsBent => &[
-                ("user walking", &["timestamps-monotonic"]),
-                ("searcher", &["timestamps-monotonic"]),
-            ],
-            Self::DistinguishedRewritten => &[
-                ("user walking", ROOT),
-                ("searcher", ROOT),
-                ("comparing users", &["compare-roots"]),
-            ],
-            Self::TwoViews => &[("comparing users", &["compare-roots"])],
-            Self::CredentialFromFork => &[(
-                "credential receiver",
-                &["credential-fork", "prefix-root-conflict", "head-signature"],
-            )],
-            Self::ExpiredVersionReplaced => {
-                &[("searcher", ROOT), ("searcher", &["version-expired"])]
-            }
-            Self::ExpiredByDate => &[
-                ("user walking", &["head-max-ahead"]),
-                ("searcher", &["head-max-ahead"]),
-            ],
-        }
-    }
-
-    pub(crate) fn needs_lifetime(self) -> bool {
-        matches!(self, Self::ExpiredVersionReplaced | Self::ExpiredByDate)
+    /// Whether it harms nobody who does not happen to look.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::GhostHidden | Self::GhostRemoved | Self::ValueReplaced | Self::CredentialFromFork
+        )
     }
 }

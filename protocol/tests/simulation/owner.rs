@@ -95,11 +95,18 @@ impl User {
             )
             .map_err(rejected(WHO))?;
         check_made(&done.updates, &made[label])?;
-        if created.is_some() {
-            assert!(done.updates.last().unwrap().requested);
-        }
         self.state = Some(done.state);
         self.owner = Some(done.owner);
+        if created.is_some() {
+            assert!(done.updates.last().unwrap().requested);
+            // What a distinguished entry holds is left to owner monitoring, which goes on from where
+            // it was; who was offline for too long has to begin again first.
+            let start = self.owner.as_ref().unwrap().progress.start;
+            let is_unproved = done.updates.iter().any(|update| !update.proved);
+            if is_unproved && !self.has_expired(start, server) {
+                self.owner_monitor(server, time, (ROUNDS, ROUNDS, false))?;
+            }
+        }
         Ok(())
     }
 

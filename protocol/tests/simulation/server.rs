@@ -15,6 +15,9 @@ pub(crate) type Answer = Result<Vec<u8>, MemoryError>;
 pub(crate) const MAX_RECENT: usize = 6;
 pub(crate) const RECENT: Recent = Recent::Count(MAX_RECENT);
 
+/// Of every value that is in the log as it should be.
+pub(crate) const OPENING: Opening = [9; 16];
+
 /// New values of labels, in one log entry.
 pub(crate) type Values = Vec<(String, Vec<u8>)>;
 
@@ -56,7 +59,7 @@ pub(crate) fn new_versions(new: &Values) -> Vec<NewVersion> {
         .map(|(label, value)| NewVersion {
             label: label.as_bytes().to_vec(),
             value: value.clone(),
-            opening: [9; 16],
+            opening: OPENING,
         })
         .collect()
 }

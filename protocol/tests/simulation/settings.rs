@@ -3,8 +3,11 @@
 use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::wire::{Configuration, DeploymentMode};
 
+use crate::misdeed::Misdeed;
 use crate::random::Random;
 use crate::support::MemoryLog;
+
+const SEEDS: [u8; 3] = [7, 9, 5];
 
 /// Durations are in milliseconds, as in the configuration.
 #[derive(Debug, Clone)]
@@ -12,6 +15,10 @@ pub(crate) struct Settings {
     pub(crate) suite: CipherSuite,
     pub(crate) rmw: u64,
     pub(crate) lifetime: Option<u64>,
+    /// How far an auditor may lag, if there is one.
+    pub(crate) auditor_lag: Option<u64>,
+    /// Of the signature key, the VRF key and the auditor's key.
+    pub(crate) seeds: [u8; 3],
     /// The shortest and the longest time between two log entries.
     pub(crate) min_gap: u64,
     pub(crate) max_gap: u64,
@@ -41,6 +48,8 @@ impl Settings {
             },
             rmw,
             lifetime,
+            auditor_lag: None,
+            seeds: SEEDS,
             min_gap: 0,
             max_gap,
             max_ahead: random.below(5_000),
@@ -50,12 +59,17 @@ impl Settings {
     }
 
     /// Log entries come often enough for distinguished ones to come about once in the RMW.
-    pub(crate) fn dishonest(random: &mut Random, expires: bool) -> Self {
+    pub(crate) fn dishonest(random: &mut Random, misdeed: Misdeed) -> Self {
+        use Misdeed::*;
+        let expires = matches!(misdeed, ExpiredVersionReplaced | ExpiredByDate);
+        let is_audited = matches!(misdeed, AuditorStarved | AuditorSwapped | ModeDowngraded);
         let rmw = 1_000;
         Self {
             suite: CipherSuite::Kt128Sha256Ed25519,
             rmw,
             lifetime: expires.then(|| rmw + 200 + random.below(800)),
+            auditor_lag: is_audited.then(|| 100 + random.below(900)),
+            seeds: SEEDS,
             min_gap: 20,
             max_gap: 200 + random.below(200),
             max_ahead: random.below(500),
@@ -64,12 +78,29 @@ impl Settings {
         }
     }
 
+    /// The key of the log's signatures, of its VRF, or of the auditor.
+    fn seed(&self, index: usize) -> [u8; 32] {
+        [self.seeds[index]; 32]
+    }
+
+    pub(crate) fn auditor(&self) -> SigningKey {
+        SigningKey::from_bytes(self.suite, &self.seed(2)).unwrap()
+    }
+
     pub(crate) fn empty_log(&self) -> MemoryLog {
-        let signing = SigningKey::from_bytes(self.suite, &[7; 32]).unwrap();
-        let vrf = VrfSecretKey::from_bytes(self.suite, &[9; 32]).unwrap();
+        let signing = SigningKey::from_bytes(self.suite, &self.seed(0)).unwrap();
+        let vrf = VrfSecretKey::from_bytes(self.suite, &self.seed(1)).unwrap();
+        let mode = match self.auditor_lag {
+            None => DeploymentMode::ContactMonitoring,
+            Some(max_auditor_lag) => DeploymentMode::ThirdPartyAuditing {
+                max_auditor_lag,
+                auditor_start_pos: 0,
+                auditor_public_key: self.auditor().public_key(),
+            },
+        };
         let config = Configuration {
             ciphersuite: self.suite,
-            mode: DeploymentMode::ContactMonitoring,
+            mode,
             signature_public_key: signing.public_key(),
             vrf_public_key: vrf.public_key(),
             max_ahead: self.max_ahead,

@@ -1,8 +1,12 @@
 //! A published log with some things in it claimed to be otherwise.
 
+use std::ops::Range;
+
+use overt_protocol::codec::Encode;
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::Node;
 use overt_protocol::provider::{Changes, Directory, StoredVersion};
+use overt_protocol::suite::VrfSecretKey;
 use overt_protocol::wire::*;
 
 use crate::support::{MemoryError, MemoryPaths, Published};
@@ -16,19 +20,29 @@ pub(crate) struct Fake {
     pub(crate) value: UpdateValue,
 }
 
+/// A label that begins anew under another VRF key: its only version.
+#[derive(Clone, Copy)]
+pub(crate) struct Moved<'l> {
+    pub(crate) key: &'l VrfSecretKey,
+    pub(crate) fake: &'l Fake,
+    /// The log entry that created it.
+    pub(crate) position: u64,
+}
+
 /// What is claimed of one label, and of the log.
 pub(crate) struct Shown<'l> {
     pub(crate) published: Published<'l>,
     pub(crate) label: &'l [u8],
     /// The greatest version.
     pub(crate) greatest: Option<u32>,
-    /// A version that is not there.
-    pub(crate) hole: Option<u32>,
+    /// Versions that are not there.
+    pub(crate) holes: Range<u32>,
     pub(crate) fake: Option<&'l Fake>,
     /// The timestamp of a log entry.
     pub(crate) timestamp: Option<(u64, u64)>,
-    /// Nothing ever expires.
-    pub(crate) config: Option<Configuration>,
+    /// The configuration that users believe in.
+    pub(crate) config: Option<&'l Configuration>,
+    pub(crate) moved: Option<Moved<'l>>,
 }
 
 impl<'l> Shown<'l> {
@@ -37,11 +51,17 @@ impl<'l> Shown<'l> {
             published,
             label: label.as_bytes(),
             greatest: None,
-            hole: None,
+            holes: 0..0,
             fake: None,
             timestamp: None,
             config: None,
+            moved: None,
         }
+    }
+
+    /// The label, if it has another VRF key.
+    fn moved(&self, label: &[u8]) -> Option<Moved<'l>> {
+        self.moved.filter(|_| label == self.label)
     }
 }
 
@@ -50,13 +70,13 @@ impl Directory for Shown<'_> {
     type Paths = MemoryPaths;
 
     fn config(&self) -> &Configuration {
-        self.config.as_ref().unwrap_or(self.published.config())
+        self.config.unwrap_or(self.published.config())
     }
     fn tree_head(&self) -> &TreeHead {
         self.published.tree_head()
     }
     fn auditor_tree_head(&self) -> Option<&AuditorTreeHead> {
-        None
+        self.published.auditor_tree_head()
     }
     fn log_entry(&self, position: u64) -> Result<LogEntry, MemoryError> {
         let mut entry = self.published.log_entry(position)?;
@@ -84,10 +104,17 @@ impl Directory for Shown<'_> {
         }
     }
     fn version(&self, label: &[u8], version: u32) -> Result<Option<StoredVersion>, MemoryError> {
+        if let Some(moved) = self.moved(label) {
+            return Ok((version == 0).then_some(StoredVersion {
+                position: moved.position,
+                leaf: moved.fake.leaf,
+                removed: None,
+            }));
+        }
         let mut stored = self.published.version(label, version)?;
         if label == self.label {
             let is_hidden = self.greatest.is_some_and(|greatest| version > greatest);
-            if is_hidden || self.hole == Some(version) {
+            if is_hidden || self.holes.contains(&version) {
                 return Ok(None);
             }
             if let Some(fake) = self.fake.filter(|fake| fake.version == version) {
@@ -108,9 +135,15 @@ impl Directory for Shown<'_> {
         }
     }
     fn vrf_output(&self, label: &[u8], version: u32) -> Result<HashValue, MemoryError> {
-        self.published.vrf_output(label, version)
+        match self.moved(label) {
+            Some(moved) => Ok(moved.key.output(&VrfInput { label, version }.to_bytes()?)),
+            None => self.published.vrf_output(label, version),
+        }
     }
     fn vrf_proof(&self, label: &[u8], version: u32) -> Result<(HashValue, Vec<u8>), MemoryError> {
-        self.published.vrf_proof(label, version)
+        match self.moved(label) {
+            Some(moved) => Ok(moved.key.prove(&VrfInput { label, version }.to_bytes()?)),
+            None => self.published.vrf_proof(label, version),
+        }
     }
 }

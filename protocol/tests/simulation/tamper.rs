@@ -2,6 +2,7 @@
 
 use overt_protocol::prefix_tree::modify;
 use overt_protocol::provider::StoredVersion;
+use overt_protocol::suite::VrfSecretKey;
 use overt_protocol::wire::*;
 
 use crate::server::{Values, new_versions};
@@ -35,7 +36,7 @@ impl Script {
 }
 
 impl Fake {
-    pub(crate) fn new(log: &MemoryLog, label: &str, version: u32) -> Self {
+    pub(crate) fn new(vrf: &VrfSecretKey, label: &str, version: u32) -> Self {
         let opening = [6; 16];
         let value = UpdateValue {
             value: b"the directory's own".to_vec(),
@@ -43,7 +44,7 @@ impl Fake {
         };
         Self {
             version,
-            leaf: leaf(&log.vrf, label.as_bytes(), version, &opening, &value),
+            leaf: leaf(vrf, label.as_bytes(), version, &opening, &value),
             opening,
             value,
         }
@@ -77,26 +78,26 @@ pub(crate) fn set_tree(log: &mut MemoryLog, label: &str, fake: Option<&Fake>) {
     log.paths.0.extend(inserted.paths);
 }
 
-/// Responses that carry one combined proof.
+/// Responses that carry a head and one combined proof.
 pub(crate) trait Proof {
-    fn proof(&mut self) -> &mut CombinedTreeProof;
+    fn parts(&mut self) -> (&FullTreeHead, &mut CombinedTreeProof);
 }
 
 impl Proof for SearchResponse {
-    fn proof(&mut self) -> &mut CombinedTreeProof {
-        &mut self.search
+    fn parts(&mut self) -> (&FullTreeHead, &mut CombinedTreeProof) {
+        (&self.full_tree_head, &mut self.search)
     }
 }
 
 impl Proof for MonitorResponse {
-    fn proof(&mut self) -> &mut CombinedTreeProof {
-        &mut self.proof
+    fn parts(&mut self) -> (&FullTreeHead, &mut CombinedTreeProof) {
+        (&self.full_tree_head, &mut self.proof)
     }
 }
 
 impl Proof for OwnerInitResponse {
-    fn proof(&mut self) -> &mut CombinedTreeProof {
-        &mut self.init
+    fn parts(&mut self) -> (&FullTreeHead, &mut CombinedTreeProof) {
+        (&self.full_tree_head, &mut self.init)
     }
 }
 

@@ -39,7 +39,13 @@ pub(crate) fn rejected(detector: &'static str) -> impl Fn(VerifyError) -> Alarm 
 
 /// The log does not answer where an honest one would.
 pub(crate) fn no_answer(detector: &'static str) -> impl Fn(MemoryError) -> Alarm {
-    move |error| alarm(detector, "no answer", error.to_string())
+    move |error| {
+        let check = match error {
+            MemoryError::Refusal(Refusal::LastAhead { .. }) => "last-ahead",
+            _ => "no answer",
+        };
+        alarm(detector, check, error.to_string())
+    }
 }
 
 pub(crate) fn is_refusal(error: &MemoryError, wanted: &[Refusal]) -> bool {
@@ -167,14 +173,13 @@ impl User {
 
     /// Compares the roots at the recent distinguished entries with another user's (section
     /// "Detecting Forks"): as many as both have. Fewer than two say nothing.
-    pub(crate) fn compare(&self, other: &Self) -> Done<bool> {
+    pub(crate) fn compare(&self, other: &Self, who: &'static str) -> Done<bool> {
         let (a, b) = (self.roots(), other.roots());
         let n = a.len().min(b.len());
         if n < 2 {
             return Ok(false);
         }
         let compared = compare_roots(&a[a.len() - n..], &b[b.len() - n..]);
-        let who = "comparing users";
         compared.map_err(|error| alarm(who, "compare-roots", error.to_string()))?;
         Ok(true)
     }
