@@ -29,6 +29,7 @@ pub mod log_tree;
 pub mod monitor;
 pub mod prefix_tree;
 pub mod provider;
+pub mod receipt;
 pub mod search;
 pub mod signed_value;
 pub mod suite;

@@ -131,6 +131,7 @@ fn push(shared: &Shared<SqliteStore>, tip: &Tip, retirement: Option<&mut Retirem
         subtrees: done.subtrees,
         versions,
         retired,
+        fulfilled: Vec::new(),
         tip: done.tip,
     };
     shared.store.commit(tip, &batch).expect("store");

@@ -111,6 +111,11 @@ pub struct Settings {
     /// absent: none.
     #[serde(with = "humantime_serde")]
     pub padding: Option<Duration>,
+    /// How soon an update is in the log that was acknowledged with a receipt instead, to clients that
+    /// would rather not wait; absent: none is. A promise that is broken is evidence against the
+    /// directory, so leave room for outages.
+    #[serde(with = "humantime_serde")]
+    pub receipts: Option<Duration>,
     /// Whether the directory proves that a label does not exist, to whoever asks.
     pub prove_absence: bool,
     /// Who may write.
@@ -178,6 +183,7 @@ impl Default for Settings {
             prune_interval: Duration::from_secs(10),
             heartbeat_fraction: 1.0 / 24.0,
             padding: None,
+            receipts: None,
             prove_absence: true,
             access: AccessPolicy::Open,
             token: None,

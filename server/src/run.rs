@@ -74,6 +74,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         max_leaves_per_entry: settings.leaves_per_entry,
         heartbeat: settings.heartbeat(),
         padding: settings.padding,
+        promise: settings.receipts.unwrap_or_default(),
     };
     let (mut sequencer, updates) = Sequencer::new(
         Arc::clone(&shared),
@@ -106,6 +107,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         descriptor,
         metrics,
         owner_monitor_limit: settings.owner_monitor_limit,
+        gives_receipts: settings.receipts.is_some() && settings.role != Role::Manager,
         max_head_age: config.max_behind,
     });
     let limits = Limits {

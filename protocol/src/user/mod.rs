@@ -20,7 +20,7 @@ pub use state::{OwnerState, TreeState, TreeView};
 pub use update::{UpdateVerified, VerifiedUpdate};
 
 use crate::error::VerifyError;
-use crate::suite::{VerifyingKey, VrfPublicKey};
+use crate::suite::{SignatureError, VerifyingKey, VrfPublicKey};
 use crate::wire::{Configuration, ConfigurationError, DeploymentMode};
 
 /// Verifies what one log says.
@@ -33,6 +33,8 @@ pub struct Verifier {
     leaf_key: Option<VerifyingKey>,
     /// The auditor's key, in Third-Party Auditing mode.
     auditor_key: Option<VerifyingKey>,
+    /// Whether heads must agree with the user's clock.
+    has_clock: bool,
 }
 
 impl Verifier {
@@ -66,8 +68,23 @@ impl Verifier {
                 .map_err(|_| ConfigurationError::Key("vrf_public_key"))?,
             leaf_key,
             auditor_key,
+            has_clock: true,
             config,
         })
+    }
+
+    /// The same for whoever judges later what was said at some time: heads may be of any time. For
+    /// evidence, never for use.
+    pub fn at_any_time(&self) -> Self {
+        Self {
+            has_clock: false,
+            ..self.clone()
+        }
+    }
+
+    /// Checks the log's signature over `message`.
+    pub(crate) fn check_signed(&self, message: &[u8], by: &[u8]) -> Result<(), SignatureError> {
+        self.signature_key.verify(message, by)
     }
 
     /// The log's configuration.

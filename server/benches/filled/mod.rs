@@ -226,6 +226,7 @@ impl Log {
             subtrees: appended.subtrees,
             versions,
             retired: Retired::default(),
+            fulfilled: Vec::new(),
             tip: appended.tip,
         };
         self.shared.store.commit(&tip, &batch).expect("store");

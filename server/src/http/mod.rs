@@ -36,6 +36,8 @@ pub struct Api<S> {
     pub metrics: PrometheusHandle,
     /// Distinguished log entries in one owner monitoring response.
     pub owner_monitor_limit: usize,
+    /// Whether updates may be acknowledged with receipts, to whoever asks for that.
+    pub gives_receipts: bool,
     /// How old, in milliseconds, the published head may be for `GET /readyz` to succeed.
     pub max_head_age: u64,
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::provider;
+use overt_protocol::receipt::Promised;
 use overt_protocol::wire::{
     AbsenceRequest, Configuration, ContactMonitorRequest, CredentialUpdateRequest, DeploymentMode,
     DistinguishedRequest, ManagerUpdateRequest, OwnerInitRequest, OwnerMonitorRequest,
@@ -22,7 +23,7 @@ use crate::directory::Snapshot;
 use crate::error::DirectoryError;
 use crate::http::problem::join_error;
 use crate::http::{Api, Code, Problem};
-use crate::sequencer::{Outcome, Submission};
+use crate::sequencer::{Acknowledged, Outcome, Submission};
 use crate::store::Store;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -102,6 +103,12 @@ pub(super) async fn update<S: Store>(
     };
     let created = if request.values.is_empty() {
         None
+    } else if api.gives_receipts && prefers_receipt(&headers) {
+        let acknowledged = api.updates.promise(submission, bearer(&headers)).await?;
+        if let Acknowledged::Promised(receipts) = acknowledged {
+            return promised(&receipts);
+        }
+        None
     } else {
         let token = bearer(&headers);
         match api.updates.update(submission, token).await? {
@@ -117,6 +124,31 @@ pub(super) async fn update<S: Store>(
         Ok(out)
     };
     answer("update", api, prove).await
+}
+
+/// RFC 7240, section 4.1: the client would rather not wait.
+fn prefers_receipt(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter();
+    let mut preferences = values
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
+    preferences.any(|p| p.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// Receipts back to back, one for each value.
+fn promised(receipts: &[Promised]) -> Answer {
+    let mut bytes = Vec::new();
+    for receipt in receipts {
+        bytes.extend(receipt.to_bytes().map_err(DirectoryError::from)?);
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (
+            HeaderName::from_static("preference-applied"),
+            "respond-async",
+        ),
+    ];
+    Ok((StatusCode::ACCEPTED, headers, bytes).into_response())
 }
 
 fn from_user(request: UpdateRequest) -> (UpdateRequest, Submission) {

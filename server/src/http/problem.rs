@@ -216,6 +216,7 @@ impl From<UpdateError> for Problem {
             UpdateError::Unchanged => Code::Unchanged,
             UpdateError::SignedVersion { .. } | UpdateError::Skipped(_) => Code::SignedVersion,
             UpdateError::LeafSignature(_) => Code::Forbidden,
+            UpdateError::OnItsWay => Code::VersionConflict,
             UpdateError::QueueFull => Code::Overloaded,
             UpdateError::Stopping => Code::Unavailable,
             UpdateError::Directory(_) => Code::Unavailable,

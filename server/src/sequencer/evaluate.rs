@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::access::Proposed;
 use crate::error::DirectoryError;
-use crate::sequencer::{Outcome, Sequencer, Submission, UpdateError, Waiting};
+use crate::sequencer::{Answer, Outcome, Sequencer, Submission, UpdateError, Waiting};
 use crate::store::{NewVersion, Reader, Store, VersionRow};
 
 /// What an update comes to.
@@ -26,9 +26,9 @@ const MAX_SKIPPED: u32 = 128;
 
 /// Where the new versions of an update go.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     /// The first new version, which may be a skipped one.
-    first: u32,
+    pub(super) first: u32,
     /// How many are skipped.
     skipped: u32,
 }
@@ -64,7 +64,12 @@ impl<S: Store> Sequencer<S> {
     }
 
     /// Where the update's versions go, if it is allowed.
-    fn check(&self, waiting: &Waiting) -> Result<Place, Decided> {
+    pub(super) fn check(&self, waiting: &Waiting) -> Result<Place, Decided> {
+        // What was promised was allowed then.
+        if let Answer::Given(first, _) = waiting.answer {
+            let skipped = 0;
+            return Ok(Place { first, skipped });
+        }
         let fail = |error: DirectoryError| Err(UpdateError::Directory(error));
         let Submission {
             label,
@@ -182,10 +187,15 @@ impl<S: Store> Sequencer<S> {
                     let mut versions = Vec::new();
                     let mut leaves = Vec::new();
                     let submission = &waiting.submission;
+                    let mut promised = match &waiting.answer {
+                        Answer::Given(_, openings) => openings.iter().copied(),
+                        _ => [].iter().copied(),
+                    };
                     for (version, value) in (place.first..).zip(values(&place, submission)) {
                         let vrf_output = outputs.next().unwrap_or_default();
-                        let (new, commitment) = new_version(&submission.label, version, value)
-                            .map_err(|e| Err(UpdateError::Directory(e)))?;
+                        let (new, commitment) =
+                            new_version(&submission.label, version, value, promised.next())
+                                .map_err(|e| Err(UpdateError::Directory(e)))?;
                         leaves.push(PrefixLeaf {
                             vrf_output,
                             commitment,
@@ -213,6 +223,7 @@ fn new_version(
     label: &[u8],
     version: u32,
     update: Option<&UpdateValue>,
+    promised: Option<Opening>,
 ) -> Result<(NewVersion, [u8; suite::NH]), DirectoryError> {
     let new = |opened: Option<(Opening, UpdateValue)>| NewVersion {
         label: label.to_vec(),
@@ -223,9 +234,7 @@ fn new_version(
     let Some(update) = update else {
         return Ok((new(None), SKIPPED));
     };
-    let mut opening = [0; suite::NC];
-    getrandom::fill(&mut opening)
-        .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
+    let opening = promised.map_or_else(random_opening, Ok)?;
     let committed = CommitmentValue {
         opening: &opening,
         label,
@@ -234,4 +243,12 @@ fn new_version(
     };
     let commitment = suite::commitment(&[&committed.to_bytes()?]);
     Ok((new(Some((opening, update.clone()))), commitment))
+}
+
+/// The opening of a new commitment. None is derivable from anything that lives on.
+pub(super) fn random_opening() -> Result<Opening, DirectoryError> {
+    let mut opening = [0; suite::NC];
+    getrandom::fill(&mut opening)
+        .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
+    Ok(opening)
 }

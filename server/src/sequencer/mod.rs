@@ -5,6 +5,7 @@
 //! a crash at any point the same head gets the same signature.
 
 mod evaluate;
+mod promise;
 mod retire;
 
 pub use retire::Retirement;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use overt_protocol::codec::Encode;
 use overt_protocol::prefix_tree::LeafId;
 use overt_protocol::provider::{Refusal, Retention, Tip, append};
+use overt_protocol::receipt::Promised;
 use overt_protocol::suite::{self, SigningKey};
-use overt_protocol::wire::{PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
+use overt_protocol::wire::{Opening, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -42,6 +44,8 @@ pub struct Pace {
     pub heartbeat: Duration,
     /// Mean time between padding entries; none are added without it.
     pub padding: Option<Duration>,
+    /// How soon promised versions are in the log.
+    pub promise: Duration,
 }
 
 /// What became of an update.
@@ -82,6 +86,9 @@ pub enum UpdateError {
     /// The request is refused, or the store failed.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// An update of the label was promised and is on its way into the log.
+    #[error("an update of this label was promised and is not in the log yet; try again shortly")]
+    OnItsWay,
     /// Too many updates wait.
     #[error("the update queue is full")]
     QueueFull,
@@ -113,7 +120,27 @@ pub struct Submission {
 struct Waiting {
     submission: Submission,
     token: Option<Zeroizing<String>>,
-    answer: oneshot::Sender<Result<Outcome, UpdateError>>,
+    answer: Answer,
+}
+
+/// Who waits, and for what.
+#[derive(Debug)]
+enum Answer {
+    /// Someone, until the versions are published.
+    Published(oneshot::Sender<Result<Outcome, UpdateError>>),
+    /// Someone, until the versions are promised.
+    Promised(oneshot::Sender<Result<Acknowledged, UpdateError>>),
+    /// Nobody any more: the versions from the first one on were promised with these openings.
+    Given(u32, Vec<Opening>),
+}
+
+/// What became of an update that need not be published at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// The values will be created.
+    Promised(Vec<Promised>),
+    /// Someone else created versions that the requester does not know of.
+    Behind,
 }
 
 impl Updates {
@@ -124,6 +151,27 @@ impl Updates {
         token: Option<Zeroizing<String>>,
     ) -> Result<Outcome, UpdateError> {
         let (answer, outcome) = oneshot::channel();
+        self.queue(submission, token, Answer::Published(answer))?;
+        outcome.await.map_err(|_| UpdateError::Stopping)?
+    }
+
+    /// Waits only until the update's versions are promised, which is durable.
+    pub async fn promise(
+        &self,
+        submission: Submission,
+        token: Option<Zeroizing<String>>,
+    ) -> Result<Acknowledged, UpdateError> {
+        let (answer, outcome) = oneshot::channel();
+        self.queue(submission, token, Answer::Promised(answer))?;
+        outcome.await.map_err(|_| UpdateError::Stopping)?
+    }
+
+    fn queue(
+        &self,
+        submission: Submission,
+        token: Option<Zeroizing<String>>,
+        answer: Answer,
+    ) -> Result<(), UpdateError> {
         let waiting = Waiting {
             submission,
             token,
@@ -132,8 +180,7 @@ impl Updates {
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => UpdateError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => UpdateError::Stopping,
-        })?;
-        outcome.await.map_err(|_| UpdateError::Stopping)?
+        })
     }
 
     /// Updates that wait now.
@@ -248,11 +295,11 @@ impl<S: Store> Sequencer<S> {
     /// Runs until all [`Updates`] handles are dropped and the queue is empty; everything accepted
     /// is then published. An error means that the store failed: nothing more is accepted.
     pub async fn run(mut self) -> Result<(), DirectoryError> {
-        let mut held: VecDeque<Waiting> = VecDeque::new();
+        let mut held = self.given()?;
         let mut padding = self.pace.padding.map(random_wait);
         loop {
             if padding.is_some_and(|due| due <= tokio::time::Instant::now()) {
-                self = blocking(self, Self::pad).await?;
+                (self, ()) = blocking(self, Self::pad).await?;
                 metrics::counter!("overt_padding_entries_total").increment(1);
                 padding = self.pace.padding.map(random_wait);
             }
@@ -262,11 +309,11 @@ impl<S: Store> Sequencer<S> {
                 let heartbeat = tokio::time::Instant::now() + until_heartbeat;
                 let next = padding.map_or(heartbeat, |due| due.min(heartbeat));
                 match tokio::time::timeout_at(next, self.queue.recv()).await {
-                    Ok(Some(waiting)) => held.push_back(waiting),
+                    Ok(Some(waiting)) => self = self.hold(waiting, &mut held).await?,
                     Ok(None) => return Ok(()),
                     Err(_) if next < heartbeat => continue,
                     Err(_) => {
-                        self = blocking(self, |this| this.heartbeat()).await?;
+                        (self, ()) = blocking(self, |this| this.heartbeat()).await?;
                         metrics::counter!("overt_heartbeats_total").increment(1);
                         continue;
                     }
@@ -275,14 +322,43 @@ impl<S: Store> Sequencer<S> {
             let deadline = tokio::time::Instant::now() + self.pace.interval;
             while held.len() < self.pace.max_updates {
                 match tokio::time::timeout_at(deadline, self.queue.recv()).await {
-                    Ok(Some(waiting)) => held.push_back(waiting),
+                    Ok(Some(waiting)) => self = self.hold(waiting, &mut held).await?,
                     Ok(None) | Err(_) => break,
                 }
             }
             let (batch, rest) = one_per_label(held, self.pace.max_updates);
             held = rest;
-            self = blocking(self, |this| this.process(batch)).await?;
+            (self, ()) = blocking(self, |this| this.process(batch)).await?;
         }
+    }
+
+    /// Holds an update, and what came after it, for the next batch. Promises are given first.
+    async fn hold(
+        mut self,
+        first: Waiting,
+        held: &mut VecDeque<Waiting>,
+    ) -> Result<Self, DirectoryError> {
+        let mut asked = Vec::new();
+        let mut next = Some(first);
+        while let Some(waiting) = next {
+            match waiting.answer {
+                Answer::Promised(_) => asked.push(waiting),
+                _ => held.push_back(waiting),
+            }
+            let is_room = held.len().saturating_add(asked.len()) < self.pace.max_updates;
+            next = is_room.then(|| self.queue.try_recv().ok()).flatten();
+        }
+        if asked.is_empty() {
+            return Ok(self);
+        }
+        let on_their_way: HashSet<Vec<u8>> = held
+            .iter()
+            .filter(|waiting| matches!(waiting.answer, Answer::Given(..)))
+            .map(|waiting| waiting.submission.label.clone())
+            .collect();
+        let (this, given) = blocking(self, |this| this.give_promises(asked, on_their_way)).await?;
+        held.extend(given);
+        Ok(this)
     }
 
     fn process(&mut self, batch: Vec<Waiting>) -> Result<(), DirectoryError> {
@@ -328,6 +404,7 @@ impl<S: Store> Sequencer<S> {
             subtrees: Vec::new(),
             versions: Vec::new(),
             retired: Retired::default(),
+            fulfilled: Vec::new(),
             tip: before.clone(),
         };
         let mut done = Vec::new();
@@ -346,6 +423,9 @@ impl<S: Store> Sequencer<S> {
                     new.row = VersionRow::new(position, id);
                     batch.versions.push(new);
                     leaves.push(leaf);
+                }
+                if let Answer::Given(..) = next.waiting.answer {
+                    batch.fulfilled.push(next.waiting.submission.label.clone());
                 }
                 done.push((next.waiting, position));
             }
@@ -440,7 +520,7 @@ fn one_per_label(held: VecDeque<Waiting>, max: usize) -> (Vec<Waiting>, VecDeque
     let mut rest = VecDeque::new();
     for waiting in held {
         // Nobody waits for the answer any more: the request was dropped before it did anything.
-        if waiting.answer.is_closed() {
+        if matches!(&waiting.answer, Answer::Published(answer) if answer.is_closed()) {
             continue;
         }
         if batch.len() < max && labels.insert(waiting.submission.label.clone()) {
@@ -454,17 +534,29 @@ fn one_per_label(held: VecDeque<Waiting>, max: usize) -> (Vec<Waiting>, VecDeque
 
 fn answer(waiting: Waiting, result: Result<Outcome, UpdateError>) {
     // The caller may have gone; the update stands all the same.
-    let _ = waiting.answer.send(result);
+    match waiting.answer {
+        Answer::Published(answer) => {
+            let _ = answer.send(result);
+        }
+        Answer::Promised(answer) => {
+            let _ = answer.send(result.map(|_| Acknowledged::Behind));
+        }
+        Answer::Given(..) => {
+            if let Err(error) = result {
+                tracing::error!(%error, "a promised update came to nothing");
+            }
+        }
+    }
 }
 
 /// Runs disk and CPU work off the async threads.
-async fn blocking<S: Store>(
+async fn blocking<S: Store, T: Send + 'static>(
     mut sequencer: Sequencer<S>,
-    work: impl FnOnce(&mut Sequencer<S>) -> Result<(), DirectoryError> + Send + 'static,
-) -> Result<Sequencer<S>, DirectoryError> {
+    work: impl FnOnce(&mut Sequencer<S>) -> Result<T, DirectoryError> + Send + 'static,
+) -> Result<(Sequencer<S>, T), DirectoryError> {
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&mut sequencer);
-        result.map(|()| sequencer)
+        result.map(|done| (sequencer, done))
     });
     done.await
         .unwrap_or_else(|_| Err(Refusal::Damaged("the sequencer panicked").into()))

@@ -37,6 +37,10 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes openings and values of a label, of one version or all, so that they cannot be
     /// recovered. Returns the versions. `now`, in milliseconds since the Unix epoch, is kept.
     fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError>;
+    /// Keeps versions that were promised until log entries create them, durably.
+    fn promise(&self, promises: &[Promise]) -> Result<(), StoreError>;
+    /// The promises that wait, in the order in which they were given; versions of a label ascend.
+    fn promises(&self) -> Result<Vec<Promise>, StoreError>;
     /// Makes ready for giving up what is no longer needed; for logs with a maximum lifetime.
     fn prepare_retention(&self) -> Result<(), StoreError>;
     /// How far that went.
@@ -127,6 +131,19 @@ pub struct Retained {
     pub dropped: u64,
 }
 
+/// A version that was promised and is not in the log yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// The label.
+    pub label: Vec<u8>,
+    /// The version.
+    pub version: u32,
+    /// The opening that was promised.
+    pub opening: Opening,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
 /// What new log entries give up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retired {
@@ -164,6 +181,8 @@ pub struct Batch {
     pub versions: Vec<NewVersion>,
     /// What is given up.
     pub retired: Retired,
+    /// Labels whose promised versions are among the new ones.
+    pub fulfilled: Vec<Vec<u8>>,
     /// The state afterwards.
     pub tip: Tip,
 }

@@ -15,7 +15,7 @@ use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::provider::Tip;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::store::{Batch, Retained, Store, StoreError};
+use crate::store::{Batch, Promise, Retained, Store, StoreError};
 
 /// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to, and pruned
 /// from the old end; `version` is in the order of labels.
@@ -36,6 +36,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS opening (
         leaf INTEGER PRIMARY KEY, opening BLOB NOT NULL, value BLOB NOT NULL, signature BLOB);
+    CREATE TABLE IF NOT EXISTS promise (
+        number INTEGER PRIMARY KEY, label BLOB NOT NULL, version INTEGER NOT NULL,
+        opening BLOB NOT NULL, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS deleted (leaf INTEGER PRIMARY KEY, at INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS version (
         label BLOB NOT NULL, version INTEGER NOT NULL,
@@ -76,6 +79,7 @@ impl SqliteStore {
             (APPLICATION_ID, 2) => {
                 let tx = writer.unchecked_transaction()?;
                 tx.execute_batch("ALTER TABLE version ADD COLUMN removed INTEGER")?;
+                tx.execute_batch(SCHEMA)?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 tx.commit()?;
             }
@@ -188,6 +192,10 @@ impl Store for SqliteStore {
                 ])?;
             }
             retention::retire(&tx, &batch.retired)?;
+            let mut fulfil = tx.prepare_cached("DELETE FROM promise WHERE label = ?1")?;
+            for label in &batch.fulfilled {
+                fulfil.execute([label])?;
+            }
             let tip = encode_tip(&batch.tip).map_err(damaged("head"))?;
             let size = integer(batch.tip.size)?;
             let moved = if before.size == 0 {
@@ -273,6 +281,34 @@ impl Store for SqliteStore {
             [head],
         )?;
         Ok(())
+    }
+
+    fn promise(&self, promises: &[Promise]) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        {
+            let mut keep =
+                tx.prepare_cached("INSERT INTO promise VALUES (NULL, ?1, ?2, ?3, ?4)")?;
+            for p in promises {
+                keep.execute(params![p.label, p.version, p.opening, p.value])?;
+            }
+        }
+        Ok(tx.commit()?)
+    }
+
+    fn promises(&self) -> Result<Vec<Promise>, StoreError> {
+        let writer = self.writer();
+        let mut statement =
+            writer.prepare("SELECT label, version, opening, value FROM promise ORDER BY number")?;
+        let rows = statement.query_map([], |row| {
+            Ok(Promise {
+                label: row.get(0)?,
+                version: row.get(1)?,
+                opening: row.get(2)?,
+                value: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn prepare_retention(&self) -> Result<(), StoreError> {
