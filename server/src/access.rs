@@ -1,7 +1,8 @@
-//! Who may write what (section "Access Control" of draft-arch: the application decides).
+//! Who may write what, and who may look labels up (section "Access Control" of draft-arch: the
+//! application decides).
 
 use overt_protocol::signed_value::{SignedValue, SignedValueError};
-use overt_protocol::wire::HashValue;
+use overt_protocol::wire::{HashValue, Opening};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -51,7 +52,7 @@ impl AccessError {
     }
 }
 
-/// Decides about updates. Looking up is open to all.
+/// Decides about updates.
 pub trait Access: Send + Sync + 'static {
     /// Whether values must be `SignedValue`s; stands in the descriptor.
     fn requires_signed_value(&self) -> bool;
@@ -135,16 +136,46 @@ impl Access for Token {
     }
 
     fn check(&self, proposed: &Proposed<'_>) -> Result<(), AccessError> {
-        let given = proposed.token.unwrap_or_default().as_bytes();
-        // Lengths are compared in the open; contents are not.
-        if bool::from(given.ct_eq(self.token.as_bytes())) && !given.is_empty() {
-            Ok(())
-        } else {
-            Err(AccessError::Unauthorized)
+        match is_token(proposed.token, &self.token) {
+            true => Ok(()),
+            false => Err(AccessError::Unauthorized),
         }
     }
 
     fn is_repeat(&self, current: &[u8], value: &[u8]) -> bool {
         current == value
     }
+}
+
+/// Lengths are compared in the open; contents are not.
+fn is_token(given: Option<&str>, token: &str) -> bool {
+    let given = given.unwrap_or_default().as_bytes();
+    bool::from(given.ct_eq(token.as_bytes())) && !given.is_empty()
+}
+
+/// Who may look labels up.
+pub enum Lookups {
+    /// Everyone.
+    Open,
+    /// Whoever has the operator's token, which an application adds to what it lets its users ask.
+    /// Monitoring what was looked up once is open to whoever can show the commitment openings that
+    /// came with it (draft-arch, section "Contact Monitoring"): access that was revoked must not
+    /// hide misbehaviour that happened before.
+    Token(Zeroizing<String>),
+}
+
+impl Lookups {
+    /// Whether someone with this token may look labels up.
+    pub fn allows(&self, token: Option<&str>) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Token(expected) => is_token(token, expected),
+        }
+    }
+}
+
+/// Whether the openings that someone shows are those of the versions, in order.
+pub fn are_openings(shown: &[u8], openings: &[Opening]) -> bool {
+    let expected: Vec<u8> = openings.concat();
+    !expected.is_empty() && bool::from(shown.ct_eq(&expected))
 }

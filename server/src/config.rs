@@ -21,6 +21,16 @@ pub enum AccessPolicy {
     Token,
 }
 
+/// Who may look labels up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LookupPolicy {
+    /// Everyone.
+    Open,
+    /// Whoever has the operator's token; others go on monitoring what they looked up before.
+    Token,
+}
+
 /// The draft's deployment modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,7 +130,10 @@ pub struct Settings {
     pub prove_absence: bool,
     /// Who may write.
     pub access: AccessPolicy,
-    /// The operator's token, if `access` is `token`. Better in the environment than in a file.
+    /// Who may look labels up.
+    pub lookups: LookupPolicy,
+    /// The operator's token, if `access` or `lookups` is `token`. Better in the environment than in
+    /// a file.
     pub token: Option<String>,
     /// The signature key; default `keys/signature` in the data directory.
     pub signature_key_file: Option<PathBuf>,
@@ -186,6 +199,7 @@ impl Default for Settings {
             receipts: None,
             prove_absence: true,
             access: AccessPolicy::Open,
+            lookups: LookupPolicy::Open,
             token: None,
             signature_key_file: None,
             vrf_key_file: None,
@@ -352,10 +366,11 @@ impl Settings {
                 "at most 255 where an auditor follows: its proofs have no room for more",
             );
         }
-        if self.access == AccessPolicy::Token && self.token.as_ref().is_none_or(|t| t.len() < 16) {
+        let needs_token = self.access == AccessPolicy::Token || self.lookups == LookupPolicy::Token;
+        if needs_token && self.token.as_ref().is_none_or(|t| t.len() < 16) {
             return invalid(
                 "token",
-                "with access = \"token\", a token of at least 16 characters is needed",
+                "with access or lookups = \"token\", a token of at least 16 characters is needed",
             );
         }
         if self

@@ -14,6 +14,12 @@ pub enum DirectoryError {
     /// The request is refused.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// Looking labels up needs a token here, monitoring the openings of what was looked up before.
+    #[error(
+        "looking labels up takes a valid bearer token here; monitoring takes one too, or the \
+         commitment openings of the versions that are monitored (Overt-Openings)"
+    )]
+    NotAllowed,
     /// Third-Party Auditing: no head of the auditor that users would accept is here.
     #[error("the auditor has not signed recently enough; no answer would verify")]
     NotAudited,

@@ -17,8 +17,8 @@ use overt_protocol::user::Verifier;
 use overt_protocol::wire::{AuditorTreeHead, Configuration};
 use zeroize::Zeroizing;
 
-use crate::access::{Access, Open, OperatorSigned, Token};
-use crate::config::{AccessPolicy, Role, Settings};
+use crate::access::{Access, Lookups, Open, OperatorSigned, Token};
+use crate::config::{AccessPolicy, LookupPolicy, Role, Settings};
 use crate::directory::Shared;
 use crate::guard::Guard;
 use crate::http::{Api, Limits, router};
@@ -107,6 +107,10 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         descriptor,
         metrics,
         owner_monitor_limit: settings.owner_monitor_limit,
+        lookups: match settings.lookups {
+            LookupPolicy::Open => Lookups::Open,
+            LookupPolicy::Token => Lookups::Token(token(&settings)),
+        },
         gives_receipts: settings.receipts.is_some() && settings.role != Role::Manager,
         max_head_age: config.max_behind,
     });
@@ -216,9 +220,13 @@ fn access(settings: &Settings, config: &Configuration) -> anyhow::Result<Arc<dyn
             config_hash: config.hash()?,
         }),
         AccessPolicy::Token => Arc::new(Token {
-            token: Zeroizing::new(settings.token.clone().unwrap_or_default()),
+            token: token(settings),
         }),
     })
+}
+
+fn token(settings: &Settings) -> Zeroizing<String> {
+    Zeroizing::new(settings.token.clone().unwrap_or_default())
 }
 
 /// Serves until `stop` completes and everything under way is answered.

@@ -20,6 +20,7 @@ use overt_protocol::descriptor::Descriptor;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::Lookups;
 use crate::directory::Shared;
 use crate::sequencer::Updates;
 use crate::store::Store;
@@ -36,6 +37,8 @@ pub struct Api<S> {
     pub metrics: PrometheusHandle,
     /// Distinguished log entries in one owner monitoring response.
     pub owner_monitor_limit: usize,
+    /// Who may look labels up.
+    pub lookups: Lookups,
     /// Whether updates may be acknowledged with receipts, to whoever asks for that.
     pub gives_receipts: bool,
     /// How old, in milliseconds, the published head may be for `GET /readyz` to succeed.

@@ -1,16 +1,18 @@
 //! The draft's operations.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
-use overt_protocol::provider;
+use overt_protocol::provider::{self, Directory};
 use overt_protocol::receipt::Promised;
 use overt_protocol::wire::{
     AbsenceRequest, Configuration, ContactMonitorRequest, CredentialUpdateRequest, DeploymentMode,
@@ -19,6 +21,7 @@ use overt_protocol::wire::{
 };
 use zeroize::Zeroizing;
 
+use crate::access::are_openings;
 use crate::directory::Snapshot;
 use crate::error::DirectoryError;
 use crate::http::problem::join_error;
@@ -26,11 +29,69 @@ use crate::http::{Api, Code, Problem};
 use crate::sequencer::{Acknowledged, Outcome, Submission};
 use crate::store::Store;
 
+/// Shows that its sender looked versions up before: their commitment openings in hexadecimal, in the
+/// order of the request's `entries`, then that of `greatest_version`.
+const OPENINGS: HeaderName = HeaderName::from_static("overt-openings");
+
 type Body = Result<Bytes, BytesRejection>;
 type ApiState<S> = State<Arc<Api<S>>>;
 type Answer = Result<Response, Problem>;
 
-pub(super) async fn search<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+/// What a request carries to show that it is allowed.
+pub(super) struct Caller {
+    token: Option<Zeroizing<String>>,
+    /// Commitment openings of versions that were looked up before, back to back.
+    openings: Vec<u8>,
+}
+
+impl<T: Sync> FromRequestParts<T> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, Infallible> {
+        let openings = parts.headers.get(OPENINGS).and_then(|value| {
+            let text = value.to_str().ok()?;
+            hex::decode(text).ok()
+        });
+        Ok(Self {
+            token: bearer(&parts.headers),
+            openings: openings.unwrap_or_default(),
+        })
+    }
+}
+
+impl Caller {
+    fn may_look_up<S: Store>(&self, api: &Api<S>) -> Result<(), DirectoryError> {
+        let token = self.token.as_ref().map(|token| token.as_str());
+        match api.lookups.allows(token) {
+            true => Ok(()),
+            false => Err(DirectoryError::NotAllowed),
+        }
+    }
+
+    /// Whoever looked up these versions once may go on monitoring them.
+    fn may_monitor<S: Store>(
+        &self,
+        (api, at): (&Api<S>, &Snapshot<'_, S>),
+        label: &[u8],
+        versions: impl Iterator<Item = u32>,
+    ) -> Result<(), DirectoryError> {
+        self.may_look_up(api).or_else(|refused| {
+            let openings = versions.map(|version| Ok(at.value(label, version)?.0));
+            match openings.collect::<Result<Vec<_>, DirectoryError>>() {
+                Ok(openings) if are_openings(&self.openings, &openings) => Ok(()),
+                // What does not exist, or is deleted, is refused like anything else.
+                _ => Err(refused),
+            }
+        })
+    }
+}
+
+pub(super) async fn search<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
+    caller.may_look_up(&api)?;
     let request = decode::<SearchRequest>(body)?;
     answer("search", api, move |_, at| {
         encoded(provider::search(at, &request)?)
@@ -38,7 +99,12 @@ pub(super) async fn search<S: Store>(State(api): ApiState<S>, body: Body) -> Ans
     .await
 }
 
-pub(super) async fn absence<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+pub(super) async fn absence<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
+    caller.may_look_up(&api)?;
     if api.descriptor.path("absence").is_none() {
         return Err(crate::http::problem::not_found().await);
     }
@@ -47,14 +113,26 @@ pub(super) async fn absence<S: Store>(State(api): ApiState<S>, body: Body) -> An
     answer("absence", api, prove).await
 }
 
-pub(super) async fn contact_monitor<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+pub(super) async fn contact_monitor<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
     let request = decode::<ContactMonitorRequest>(body)?;
-    let prove =
-        move |_: &Api<S>, at: &Snapshot<'_, S>| encoded(provider::contact_monitor(at, &request)?);
+    let prove = move |api: &Api<S>, at: &Snapshot<'_, S>| {
+        let versions = request.entries.iter().map(|entry| entry.version);
+        caller.may_monitor((api, at), &request.label, versions)?;
+        encoded(provider::contact_monitor(at, &request)?)
+    };
     answer("contact-monitor", api, prove).await
 }
 
-pub(super) async fn owner_init<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+pub(super) async fn owner_init<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
+    caller.may_look_up(&api)?;
     let request = decode::<OwnerInitRequest>(body)?;
     answer("owner-init", api, move |_, at| {
         encoded(provider::owner_init(at, &request)?)
@@ -62,9 +140,16 @@ pub(super) async fn owner_init<S: Store>(State(api): ApiState<S>, body: Body) ->
     .await
 }
 
-pub(super) async fn owner_monitor<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+pub(super) async fn owner_monitor<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
     let request = decode::<OwnerMonitorRequest>(body)?;
     let prove = move |api: &Api<S>, at: &Snapshot<'_, S>| {
+        let versions = request.entries.iter().map(|entry| entry.version);
+        let versions = versions.chain(request.greatest_version);
+        caller.may_monitor((api, at), &request.label, versions)?;
         encoded(provider::owner_monitor(
             at,
             &request,
@@ -82,10 +167,17 @@ pub(super) async fn distinguished<S: Store>(State(api): ApiState<S>, body: Body)
     answer("distinguished", api, prove).await
 }
 
-pub(super) async fn credential_update<S: Store>(State(api): ApiState<S>, body: Body) -> Answer {
+pub(super) async fn credential_update<S: Store>(
+    State(api): ApiState<S>,
+    caller: Caller,
+    body: Body,
+) -> Answer {
     let request = decode::<CredentialUpdateRequest>(body)?;
-    let prove =
-        move |_: &Api<S>, at: &Snapshot<'_, S>| encoded(provider::credential_update(at, &request)?);
+    let prove = move |api: &Api<S>, at: &Snapshot<'_, S>| {
+        let version = std::iter::once(request.entry.version);
+        caller.may_monitor((api, at), &request.label, version)?;
+        encoded(provider::credential_update(at, &request)?)
+    };
     answer("credential-update", api, prove).await
 }
 
@@ -93,6 +185,7 @@ pub(super) async fn credential_update<S: Store>(State(api): ApiState<S>, body: B
 pub(super) async fn update<S: Store>(
     State(api): ApiState<S>,
     headers: HeaderMap,
+    caller: Caller,
     body: Body,
 ) -> Answer {
     let (request, submission) = match api.shared.config.mode {
@@ -101,21 +194,25 @@ pub(super) async fn update<S: Store>(
         }
         _ => from_user(decode::<UpdateRequest>(body)?),
     };
+    // Whoever learns of others' versions looks them up.
+    let is_reader = caller.may_look_up(&api);
     let created = if request.values.is_empty() {
         None
     } else if api.gives_receipts && prefers_receipt(&headers) {
-        let acknowledged = api.updates.promise(submission, bearer(&headers)).await?;
+        let acknowledged = api.updates.promise(submission, caller.token).await?;
         if let Acknowledged::Promised(receipts) = acknowledged {
             return promised(&receipts);
         }
         None
     } else {
-        let token = bearer(&headers);
-        match api.updates.update(submission, token).await? {
+        match api.updates.update(submission, caller.token).await? {
             Outcome::Created(position) => Some(position),
             Outcome::Behind => None,
         }
     };
+    if created.is_none() {
+        is_reader?;
+    }
     let prove = move |_: &Api<S>, at: &Snapshot<'_, S>| {
         let mut out = Vec::new();
         for response in provider::update(at, &request, created)? {

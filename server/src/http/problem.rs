@@ -180,6 +180,7 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Refusal(refusal) => refusal.into(),
+            DirectoryError::NotAllowed => Self::new(Code::Unauthorized, error.to_string()),
             DirectoryError::NotAudited => Self::new(Code::NotAudited, error.to_string()),
             DirectoryError::Store(error) => {
                 tracing::error!(%error, "the store failed");
