@@ -1,4 +1,5 @@
 //! The head log against the texts of RFC 6962 and C2SP, and against deliberately naive models.
 
 mod model;
+mod tile;
 mod tree;
