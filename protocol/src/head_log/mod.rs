@@ -5,6 +5,7 @@
 //! module holds what server, auditor and client must agree on. Specifications are those of C2SP at
 //! commit 5ba5ee8; "tlog-tiles" and its like stand for `c2sp.org/tlog-tiles`.
 
+pub mod record;
 pub mod tile;
 pub mod tiled_tree;
 pub mod tree;

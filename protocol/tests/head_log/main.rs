@@ -1,5 +1,6 @@
 //! The head log against the texts of RFC 6962 and C2SP, and against deliberately naive models.
 
 mod model;
+mod record;
 mod tile;
 mod tree;
