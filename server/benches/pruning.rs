@@ -131,6 +131,7 @@ fn push(shared: &Shared<SqliteStore>, tip: &Tip, retirement: Option<&mut Retirem
         subtrees: done.subtrees,
         versions,
         retired,
+        head_nodes: Vec::new(),
         fulfilled: Vec::new(),
         tip: done.tip,
     };

@@ -6,6 +6,7 @@ use overt_protocol::prefix_tree::{ModifyError, PathError};
 use overt_protocol::provider::Refusal;
 use thiserror::Error;
 
+use crate::head_log::HeadLogError;
 use crate::store::StoreError;
 
 /// What reading or appending can fail with.
@@ -31,6 +32,15 @@ pub enum DirectoryError {
 impl From<VerifyError> for DirectoryError {
     fn from(error: VerifyError) -> Self {
         Self::Refusal(Refusal::from(&error))
+    }
+}
+
+impl From<HeadLogError> for DirectoryError {
+    fn from(error: HeadLogError) -> Self {
+        match error {
+            HeadLogError::Store(error) => Self::Store(error),
+            other => Self::Store(StoreError::Damaged(other.to_string())),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod config;
 pub mod directory;
 pub mod error;
 pub mod guard;
+pub mod head_log;
 pub mod http;
 pub mod keys;
 pub mod operator;

@@ -155,6 +155,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
             subtrees: appended.subtrees,
             versions,
             retired: Retired::default(),
+            head_nodes: Vec::new(),
             fulfilled: Vec::new(),
             tip: appended.tip,
         };

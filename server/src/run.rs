@@ -21,6 +21,7 @@ use crate::access::{Access, Lookups, Open, OperatorSigned, Token};
 use crate::config::{AccessPolicy, LookupPolicy, Role, Settings};
 use crate::directory::Shared;
 use crate::guard::Guard;
+use crate::head_log;
 use crate::http::{Api, Limits, router};
 use crate::keys;
 use crate::prune::{self, Pruning};
@@ -61,6 +62,10 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     if let Some(head) = shared.store.auditor_head()? {
         let head = AuditorTreeHead::from_bytes(&head, &());
         shared.publish_auditor_head(head.context("the stored auditor's head is damaged")?);
+    }
+    let caught_up = head_log::catch_up(&shared.store, config.hash()?, tip.size)?;
+    if caught_up > 0 {
+        tracing::info!(hashes = caught_up, "the head log was completed");
     }
     let retention = Retention::of(&config);
     if retention.is_some() {

@@ -122,6 +122,11 @@ impl Tile {
         Self::new(level, index, width).ok()
     }
 
+    /// Whether a log of `size` leaves has this tile.
+    pub fn is_in(self, size: u64) -> bool {
+        self.end().is_some_and(|end| end <= size)
+    }
+
     /// Level of tiles, from 0.
     pub fn level(self) -> u8 {
         self.level

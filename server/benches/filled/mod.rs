@@ -226,6 +226,7 @@ impl Log {
             subtrees: appended.subtrees,
             versions,
             retired: Retired::default(),
+            head_nodes: Vec::new(),
             fulfilled: Vec::new(),
             tip: appended.tip,
         };

@@ -1,6 +1,7 @@
 //! The HTTP API: one path for each operation of the draft, with the draft's structures as bodies.
 
 mod audit;
+mod head_log;
 mod operations;
 mod problem;
 mod status;
@@ -73,6 +74,7 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
             post(operations::credential_update::<S>),
         )
         .route("/v1/absence", post(operations::absence::<S>))
+        .route("/tile/{*path}", get(head_log::tile::<S>))
         .route("/v1/auditor-updates", get(audit::updates::<S>))
         .route("/v1/tree-head", get(audit::tree_head::<S>))
         .route("/v1/auditor-head", post(audit::put_head::<S>))

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use overt_protocol::codec::Encode;
+use overt_protocol::head_log::record::HeadRecord;
+use overt_protocol::log_tree::{append_leaf, leaf_value, root_of_full_subtrees};
 use overt_protocol::prefix_tree::LeafId;
 use overt_protocol::provider::{Refusal, Retention, Tip, append};
 use overt_protocol::receipt::Promised;
@@ -28,6 +30,7 @@ use crate::access::{Access, AccessError};
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::guard::Guard;
+use crate::head_log::{HeadLog, HeadNode};
 use crate::store::{Batch, NewVersion, Retired, Store, StoreError, VersionRow};
 
 /// How batches are made.
@@ -403,6 +406,7 @@ impl<S: Store> Sequencer<S> {
             paths: Vec::new(),
             subtrees: Vec::new(),
             versions: Vec::new(),
+            head_nodes: Vec::new(),
             retired: Retired::default(),
             fulfilled: Vec::new(),
             tip: before.clone(),
@@ -457,6 +461,7 @@ impl<S: Store> Sequencer<S> {
                 break;
             }
         }
+        batch.head_nodes = self.head_nodes(&before, &batch)?;
         self.shared.store.commit(&before, &batch)?;
         for (id, path) in batch.paths {
             self.shared.remember_path(id, path);
@@ -465,6 +470,28 @@ impl<S: Store> Sequencer<S> {
         self.retirement = retirement;
         self.publish_tip()?;
         Ok(done)
+    }
+}
+
+impl<S: Store> Sequencer<S> {
+    /// What the batch adds to the head log.
+    fn head_nodes(&self, before: &Tip, batch: &Batch) -> Result<Vec<HeadNode>, DirectoryError> {
+        let config_hash = self.shared.config.hash()?;
+        let mut heads = before.full_subtrees.clone();
+        let mut leaves = Vec::new();
+        for (position, entry, ..) in &batch.entries {
+            (heads, _) = append_leaf(*position, &heads, leaf_value(entry));
+            let tree_size = position.saturating_add(1);
+            let record = HeadRecord {
+                config_hash,
+                tree_size,
+                entry: *entry,
+                root: root_of_full_subtrees(tree_size, &heads).unwrap_or_default(),
+            };
+            leaves.push(record.leaf_hash()?);
+        }
+        let mut log = HeadLog::new(self.shared.store.reader()?, config_hash);
+        Ok(log.grown(before.size, &leaves)?)
     }
 }
 

@@ -16,6 +16,8 @@ use overt_protocol::provider::Tip;
 use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
 use thiserror::Error;
 
+use crate::head_log::HeadNode;
+
 /// A storage engine.
 pub trait Store: Send + Sync + 'static {
     /// Reads concurrently with the writer and with other readers.
@@ -37,6 +39,8 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes openings and values of a label, of one version or all, so that they cannot be
     /// recovered. Returns the versions. `now`, in milliseconds since the Unix epoch, is kept.
     fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError>;
+    /// Adds hashes to the head log, durably.
+    fn put_head_nodes(&self, nodes: &[HeadNode]) -> Result<(), StoreError>;
     /// Keeps versions that were promised until log entries create them, durably.
     fn promise(&self, promises: &[Promise]) -> Result<(), StoreError>;
     /// The promises that wait, in the order in which they were given; versions of a label ascend.
@@ -83,6 +87,10 @@ pub trait Reader {
     fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError>;
     /// Whether the opening and value of a leaf were deleted.
     fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError>;
+    /// Hashes of the head log: of a level of tiles (from 1), from a number on, at most `count`.
+    fn head_nodes(&self, level: u8, first: u64, count: u16) -> Result<Vec<HashValue>, StoreError>;
+    /// How many hashes of a level there are.
+    fn head_node_count(&self, level: u8) -> Result<u64, StoreError>;
     /// The greatest leaf id; 0 if there is none.
     fn last_leaf(&self) -> Result<LeafId, StoreError>;
 }
@@ -179,6 +187,8 @@ pub struct Batch {
     pub subtrees: Vec<(Subtree, HashValue)>,
     /// New versions.
     pub versions: Vec<NewVersion>,
+    /// Hashes of the head log that are new.
+    pub head_nodes: Vec<HeadNode>,
     /// What is given up.
     pub retired: Retired,
     /// Labels whose promised versions are among the new ones.

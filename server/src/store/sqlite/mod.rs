@@ -15,6 +15,7 @@ use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::provider::Tip;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use crate::head_log::HeadNode;
 use crate::store::{Batch, Promise, Retained, Store, StoreError};
 
 /// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to, and pruned
@@ -36,6 +37,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS opening (
         leaf INTEGER PRIMARY KEY, opening BLOB NOT NULL, value BLOB NOT NULL, signature BLOB);
+    CREATE TABLE IF NOT EXISTS head_node (
+        level INTEGER NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
+        PRIMARY KEY (level, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS promise (
         number INTEGER PRIMARY KEY, label BLOB NOT NULL, version INTEGER NOT NULL,
         opening BLOB NOT NULL, value BLOB NOT NULL);
@@ -191,6 +195,7 @@ impl Store for SqliteStore {
                     leaf
                 ])?;
             }
+            put_head_nodes(&tx, &batch.head_nodes)?;
             retention::retire(&tx, &batch.retired)?;
             let mut fulfil = tx.prepare_cached("DELETE FROM promise WHERE label = ?1")?;
             for label in &batch.fulfilled {
@@ -283,6 +288,13 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn put_head_nodes(&self, nodes: &[HeadNode]) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        put_head_nodes(&tx, nodes)?;
+        Ok(tx.commit()?)
+    }
+
     fn promise(&self, promises: &[Promise]) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -343,6 +355,16 @@ impl Store for SqliteStore {
         )?;
         Ok(())
     }
+}
+
+/// Hashes that are there already stay: they are the same.
+fn put_head_nodes(connection: &Connection, nodes: &[HeadNode]) -> Result<(), StoreError> {
+    let mut put =
+        connection.prepare_cached("INSERT OR IGNORE INTO head_node VALUES (?1, ?2, ?3)")?;
+    for (level, number, hash) in nodes {
+        put.execute(params![level, integer(*number)?, hash])?;
+    }
+    Ok(())
 }
 
 /// Versions and leaves of a label whose values are there.

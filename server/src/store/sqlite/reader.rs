@@ -174,6 +174,23 @@ impl Reader for SqliteReader<'_> {
         Ok(found.is_some())
     }
 
+    fn head_nodes(&self, level: u8, first: u64, count: u16) -> Result<Vec<HashValue>, StoreError> {
+        let mut statement = self.prepare_cached(
+            "SELECT hash FROM head_node WHERE level = ?1 AND number >= ?2 ORDER BY number LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![level, integer(first)?, count], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn head_node_count(&self, level: u8) -> Result<u64, StoreError> {
+        let count: Option<i64> = self.one(
+            "SELECT count(*) FROM head_node WHERE level = ?1",
+            [level],
+            |row| row.get(0),
+        )?;
+        Ok(count.map_or(0, i64::unsigned_abs))
+    }
+
     fn last_leaf(&self) -> Result<LeafId, StoreError> {
         let last: Option<i64> = self.query_row("SELECT max(id) FROM leaf", [], |row| row.get(0))?;
         Ok(last.map_or(0, i64::unsigned_abs))
