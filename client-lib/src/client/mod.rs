@@ -2,6 +2,7 @@
 
 mod absence;
 mod credential;
+mod event;
 mod lookup;
 mod monitor;
 mod owner;
@@ -27,8 +28,8 @@ use crate::transport::Transport;
 use crate::trust::Directory;
 
 pub use credential::{Checked, Finality};
+pub use event::{Event, Monitoring};
 pub use lookup::{Lookup, Standing};
-pub use monitor::{Event, Monitoring};
 pub use publish::{Entry, Intent, Published};
 pub use watch::Pace;
 use wave::Ask;

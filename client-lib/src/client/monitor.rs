@@ -6,139 +6,18 @@ use overt_protocol::user::{ContactMonitored, TreeState, TreeView, UpdateVerified
 use overt_protocol::wire::{ContactMonitorRequest, MonitorMapEntry};
 
 use crate::alarm::State;
+use crate::client::Client;
+use crate::client::event::{Event, Monitoring};
 use crate::client::wave::{Ask, Told};
-use crate::client::{Client, Finality};
 use crate::error::{ClientError, Reason};
 use crate::failure::{self, Kept};
 use crate::kept::Contact;
 use crate::operation::Operation;
-use crate::store::{Alarm, Change, Monitored, Owned, OwnerChange};
+use crate::store::{Change, Monitored, Owned, OwnerChange};
 use crate::transport::Transport;
 
 /// Answers to one question that a directory may draw out.
 const ROUNDS: usize = 1024;
-
-/// Something that a monitoring pass found.
-#[derive(Debug)]
-pub enum Event {
-    /// Monitoring did not run for longer than the reasonable monitoring window, in milliseconds.
-    Missed {
-        /// Time since it last went through.
-        gap: u64,
-    },
-    /// A label of one's own was proved at every distinguished log entry.
-    Owned {
-        /// The label.
-        label: Vec<u8>,
-        /// Its greatest version.
-        version: Option<u32>,
-    },
-    /// Versions of a label of one's own that this device did not make. They are in the log.
-    Foreign {
-        /// The label.
-        label: Vec<u8>,
-        /// Versions, and which key signed each, if the directory requires signatures.
-        versions: Vec<(u32, Option<Signer>)>,
-        /// The exchange that proves them.
-        evidence: Kept,
-    },
-    /// What was looked up is in the log still.
-    Contact {
-        /// The label.
-        label: Vec<u8>,
-        /// Versions that are to be monitored further.
-        remaining: usize,
-    },
-    /// A credential was finally verified, or is waiting for that.
-    Credential {
-        /// The label.
-        label: Vec<u8>,
-        /// Its version.
-        version: u32,
-        /// Whether it is final.
-        finality: Finality,
-    },
-    /// Something could not be checked, or does not hold.
-    Failed {
-        /// The label; empty if it is about the directory.
-        label: Vec<u8>,
-        /// Why.
-        error: ClientError,
-    },
-}
-
-impl Event {
-    /// What it means for the person.
-    pub fn state(&self) -> State {
-        match self {
-            Self::Missed { .. } | Self::Owned { .. } | Self::Contact { .. } => State::Verified,
-            Self::Credential { .. } => State::Verified,
-            Self::Foreign { .. } => State::OwnKeyChanged,
-            Self::Failed { error, .. } => State::of(error),
-        }
-    }
-
-    /// The alarm that this is, if it is one. What is only a network fault is none. `now` is in
-    /// milliseconds since the Unix epoch.
-    pub fn alarm(&self, now: u64) -> Option<Alarm> {
-        let state = self.state();
-        let (detail, check, evidence) = match self {
-            Self::Foreign {
-                versions, evidence, ..
-            } => {
-                let reason = Reason::Foreign(versions.clone());
-                (reason.to_string(), reason.check(), Some(evidence))
-            }
-            Self::Failed { error, .. } if state > State::NotCheckable => {
-                let kept = match error {
-                    ClientError::NotVerified { kept, .. } => Some(kept),
-                    _ => None,
-                };
-                (error.to_string(), error.check().unwrap_or("state"), kept)
-            }
-            _ => return None,
-        };
-        Some(Alarm {
-            code: format!("{}/{check}", state.name()),
-            label: self.label().to_vec(),
-            detail,
-            evidence: evidence.and_then(|kept| match kept {
-                Kept::At(path) => Some(path.display().to_string()),
-                _ => None,
-            }),
-            raised_at: now,
-        })
-    }
-
-    /// The label in question; empty if it is about the directory.
-    pub fn label(&self) -> &[u8] {
-        match self {
-            Self::Missed { .. } => &[],
-            Self::Owned { label, .. }
-            | Self::Foreign { label, .. }
-            | Self::Contact { label, .. }
-            | Self::Credential { label, .. }
-            | Self::Failed { label, .. } => label,
-        }
-    }
-}
-
-/// A monitoring pass.
-#[derive(Debug, Default)]
-pub struct Monitoring {
-    /// What it found.
-    pub events: Vec<Event>,
-    /// The view of the log afterwards, if the directory could be reached and its head verified.
-    pub tree: Option<TreeState>,
-}
-
-impl Monitoring {
-    /// The gravest state among the events.
-    pub fn state(&self) -> State {
-        let states = self.events.iter().map(Event::state);
-        states.max().unwrap_or(State::Verified)
-    }
-}
 
 impl<T: Transport> Client<T> {
     /// Monitors everything once: the pinned configuration, the recent distinguished log entries,
