@@ -56,6 +56,15 @@ pub enum ClientError {
         /// The greatest version.
         version: u32,
     },
+    /// What was sent from here earlier, without an answer, is published; this is not.
+    #[error(
+        "version {version} of this label is an earlier update that was sent from here; this one is \
+         not published: send it again"
+    )]
+    Earlier {
+        /// The greatest version.
+        version: u32,
+    },
     /// The label has no version that could be updated.
     #[error("the label is not registered")]
     NotRegistered,

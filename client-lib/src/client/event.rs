@@ -24,6 +24,21 @@ pub enum Event {
         /// Its greatest version.
         version: Option<u32>,
     },
+    /// Versions of a label of one's own that were sent from here, and whose answer got lost, are in
+    /// the log.
+    Adopted {
+        /// The label.
+        label: Vec<u8>,
+        /// Versions.
+        versions: Vec<u32>,
+    },
+    /// A version of a label that was sent from here is not in the log, or not yet.
+    Pending {
+        /// The label.
+        label: Vec<u8>,
+        /// The version that it should become.
+        version: u32,
+    },
     /// Versions of a label of one's own that this device did not make. They are in the log.
     Foreign {
         /// The label.
@@ -62,8 +77,12 @@ impl Event {
     /// What it means for the person.
     pub fn state(&self) -> State {
         match self {
-            Self::Missed { .. } | Self::Owned { .. } | Self::Contact { .. } => State::Verified,
-            Self::Credential { .. } => State::Verified,
+            Self::Missed { .. }
+            | Self::Owned { .. }
+            | Self::Adopted { .. }
+            | Self::Pending { .. }
+            | Self::Contact { .. }
+            | Self::Credential { .. } => State::Verified,
             Self::Foreign { .. } => State::OwnKeyChanged,
             Self::Failed { error, .. } => State::of(error),
         }
@@ -106,6 +125,8 @@ impl Event {
         match self {
             Self::Missed { .. } => &[],
             Self::Owned { label, .. }
+            | Self::Adopted { label, .. }
+            | Self::Pending { label, .. }
             | Self::Foreign { label, .. }
             | Self::Contact { label, .. }
             | Self::Credential { label, .. }

@@ -1,23 +1,19 @@
 //! Keeping watch: one pass over everything that is to be monitored (section "Monitoring the Tree").
 
 use overt_protocol::codec::Encode;
-use overt_protocol::signed_value::Signer;
-use overt_protocol::user::{ContactMonitored, TreeState, TreeView, UpdateVerified};
+use overt_protocol::user::{ContactMonitored, TreeState, TreeView};
 use overt_protocol::wire::{ContactMonitorRequest, MonitorMapEntry};
 
 use crate::alarm::State;
 use crate::client::Client;
 use crate::client::event::{Event, Monitoring};
-use crate::client::wave::{Ask, Told};
+use crate::client::wave::Ask;
 use crate::error::{ClientError, Reason};
 use crate::failure::{self, Kept};
 use crate::kept::Contact;
 use crate::operation::Operation;
-use crate::store::{Change, Monitored, Owned, OwnerChange};
+use crate::store::{Change, Monitored};
 use crate::transport::Transport;
-
-/// Answers to one question that a directory may draw out.
-const ROUNDS: usize = 1024;
 
 impl<T: Transport> Client<T> {
     /// Monitors everything once: the pinned configuration, the recent distinguished log entries,
@@ -60,10 +56,11 @@ impl<T: Transport> Client<T> {
     }
 
     async fn monitor_all(&self, events: &mut Vec<Event>) -> Result<(), ClientError> {
-        for label in self.store.owned_labels(self.url())? {
-            match self.monitor_owned(&label, events).await {
-                Ok(version) => events.push(Event::Owned { label, version }),
-                Err(error) => events.push(Event::Failed { label, error }),
+        let mut own = self.store.owned_labels(self.url())?;
+        own.extend(self.store.pending_labels(self.url())?);
+        for label in own {
+            if let Err(error) = self.monitor_owned(&label, events).await {
+                events.push(Event::Failed { label, error });
             }
         }
         if self.directory.config.is_contact_monitoring() {
@@ -79,129 +76,6 @@ impl<T: Transport> Client<T> {
             }
         }
         self.finish_credentials(events).await
-    }
-
-    /// Learns of versions that others created, then has the label proved at every distinguished
-    /// log entry to the right of those verified before.
-    async fn monitor_owned(
-        &self,
-        label: &[u8],
-        events: &mut Vec<Event>,
-    ) -> Result<Option<u32>, ClientError> {
-        let from = self.tree()?;
-        let mut tree = from.clone();
-        let Some(kept) = self.store.owned(self.url(), label)? else {
-            return Ok(None);
-        };
-        let mut owned = kept.clone();
-        let before = events.len();
-        self.learn_versions(label, &mut tree, &mut owned, events)
-            .await?;
-        // Kept before the versions become part of the owner's state, or a crash could lose them.
-        for event in events.iter().skip(before) {
-            if let Some(alarm) = event.alarm(self.clock.now()) {
-                self.store.raise(self.url(), &alarm)?;
-            }
-        }
-        let mut recent = Vec::new();
-        let mut unproved = None;
-        for _ in 0..ROUNDS {
-            let ask = self.owner_monitor_request(tree.as_ref(), label, &owned.state)?;
-            let told = self.ask(tree.as_ref(), &ask).await?;
-            let start = owned.state.progress.start;
-            let stuck = !told.outcome.complete && told.outcome.verified.is_empty();
-            let complete = told.outcome.complete;
-            if stuck {
-                unproved = Some(self.reject_told(
-                    Reason::Unproved(start),
-                    Operation::OwnerMonitor,
-                    label,
-                    &told,
-                ));
-            }
-            owned.state = told.outcome.owner;
-            recent.push((Some(start), told.outcome.verified));
-            tree = Some(told.head);
-            if complete || stuck {
-                break;
-            }
-        }
-        let version = owned.state.progress.greatest_version();
-        let change = OwnerChange {
-            label: label.to_vec(),
-            from: Some(kept.state),
-            to: owned,
-        };
-        self.settle(Change {
-            from,
-            to: tree,
-            owned: vec![change],
-            recent,
-            ..Change::default()
-        })
-        .await?;
-        match unproved {
-            Some(error) => Err(error),
-            None => Ok(version),
-        }
-    }
-
-    /// Versions that this device did not make.
-    async fn learn_versions(
-        &self,
-        label: &[u8],
-        tree: &mut Option<TreeState>,
-        owned: &mut Owned,
-        events: &mut Vec<Event>,
-    ) -> Result<(), ClientError> {
-        for _ in 0..ROUNDS {
-            let ask = self.update_request(tree.as_ref(), label, &owned.state, None)?;
-            let told = match self.ask(tree.as_ref(), &ask).await {
-                Ok(told) => told,
-                // So says the directory; owner monitoring proves it.
-                Err(ClientError::Refused(problem)) if problem.status == 409 => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let versions = self.check_foreign(label, owned, &told)?;
-            let reason = Reason::Foreign(versions.clone());
-            let exchange = self.told_exchange(Operation::Update, label, &told);
-            let evidence = self.keep_evidence(exchange, &reason);
-            events.push(Event::Foreign {
-                label: label.to_vec(),
-                versions,
-                evidence,
-            });
-            owned.state = told.outcome.owner;
-            *tree = Some(told.head);
-        }
-        Ok(())
-    }
-
-    /// Which key signed each of the versions that somebody else made.
-    fn check_foreign(
-        &self,
-        label: &[u8],
-        owned: &mut Owned,
-        told: &Told<UpdateVerified>,
-    ) -> Result<Vec<(u32, Option<Signer>)>, ClientError> {
-        let mut versions = Vec::new();
-        let values = told.outcome.updates.iter().flat_map(|u| &u.values);
-        for value in values {
-            let version = value.version();
-            let previous = owned.value.as_deref();
-            let signer = match self.requires_signed_value() {
-                false => None,
-                true => self
-                    .check_successor(label, version, value.value(), previous)
-                    .map_err(|error| {
-                        let reason = Reason::SignedValue { version, error };
-                        self.reject_told(reason, Operation::Update, label, told)
-                    })?,
-            };
-            versions.push((version, signer));
-            owned.value = Some(value.value().to_vec());
-        }
-        Ok(versions)
     }
 
     async fn monitor_contact(&self, label: &[u8], contact: &Contact) -> Result<usize, ClientError> {

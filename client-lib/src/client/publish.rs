@@ -5,18 +5,16 @@
 //! directory has already, from an attempt whose answer was lost, counts as published.
 
 use overt_protocol::signed_value::{SignedValue, Signer};
-use overt_protocol::user::{OwnerState, TreeState, UpdateVerified};
+use overt_protocol::user::{OwnerState, TreeState};
 
 use crate::client::lookup::{Standing, Want};
 use crate::client::owner::Holding;
-use crate::client::wave::Told;
 use crate::client::{Client, Cost, Event};
 use crate::code::VerificationCode;
-use crate::error::{ClientError, Reason};
+use crate::error::ClientError;
 use crate::failure::Kept;
 use crate::keys::Seed;
-use crate::operation::Operation;
-use crate::store::{Change, Owned, OwnerChange};
+use crate::store::{Change, Owned, OwnerChange, Pending};
 use crate::transport::Transport;
 
 /// One label to publish.
@@ -63,6 +61,9 @@ pub struct Published {
     pub code: VerificationCode,
     /// The recovery key in force, where there is one on this device.
     pub recovery: Option<Seed>,
+    /// Versions that had been sent from here earlier, without an answer, and turned out to be in the
+    /// log.
+    pub adopted: Vec<u32>,
 }
 
 /// A label on its way.
@@ -77,10 +78,14 @@ pub(super) struct Job {
     /// The recovery key in what is to be published.
     pub(super) recovery: Option<Seed>,
     /// The log entry of the published version.
-    position: Option<u64>,
+    pub(super) position: Option<u64>,
     /// Versions that this device did not make.
     pub(super) foreign: Vec<(u32, Option<Signer>)>,
-    cost: Cost,
+    /// What was sent from here earlier, without an answer.
+    pub(super) sent: Vec<Pending>,
+    /// Versions that this turned out to be.
+    pub(super) adopted: Vec<u32>,
+    pub(super) cost: Cost,
 }
 
 impl<T: Transport> Client<T> {
@@ -191,6 +196,8 @@ impl<T: Transport> Client<T> {
             let value = kept.as_ref().and_then(|kept| kept.value.clone());
             Ok(Job {
                 current: greatest(&state).zip(value),
+                sent: self.store.pending(self.url(), &entry.label)?,
+                adopted: Vec::new(),
                 entry,
                 kept,
                 state,
@@ -251,157 +258,16 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    /// Brings owner states up to versions that this device did not make.
+    /// Brings owner states up to versions that this device did not make, or does not know to be in
+    /// the log.
     async fn catch_up(
         &self,
         tree: &mut Option<TreeState>,
         jobs: &mut [Result<Job, ClientError>],
     ) -> Result<(), ClientError> {
-        let is_behind = |job: &Job| {
-            let published = job.current.as_ref().map(|(version, _)| *version);
-            published > greatest(&job.state)
-        };
-        self.updates(tree, jobs, |job| is_behind(job).then_some(None))
+        let may_be_behind = |job: &Job| job.is_behind() || !job.sent.is_empty();
+        self.updates(tree, jobs, |job| may_be_behind(job).then_some(None))
             .await
-    }
-
-    /// Publishes what was decided on.
-    async fn send(
-        &self,
-        tree: &mut Option<TreeState>,
-        jobs: &mut [Result<Job, ClientError>],
-    ) -> Result<(), ClientError> {
-        self.updates(tree, jobs, |job| job.next.clone().map(Some))
-            .await
-    }
-
-    /// Sends an update request for each job that `value` chooses.
-    async fn updates(
-        &self,
-        tree: &mut Option<TreeState>,
-        jobs: &mut [Result<Job, ClientError>],
-        value: impl Fn(&Job) -> Option<Option<Vec<u8>>>,
-    ) -> Result<(), ClientError> {
-        let mut asks = Vec::new();
-        let mut whose = Vec::new();
-        for (i, job) in jobs.iter().enumerate() {
-            let Ok(job) = job else { continue };
-            if let Some(value) = value(job) {
-                let label = &job.entry.label;
-                asks.push(self.update_request(
-                    tree.as_ref(),
-                    label,
-                    &job.state,
-                    value.as_deref(),
-                )?);
-                whose.push(i);
-            }
-        }
-        if asks.is_empty() {
-            return Ok(());
-        }
-        let told = self.ask_all(tree, asks).await?;
-        let mut unproved = Vec::new();
-        for (i, told) in whose.into_iter().zip(told) {
-            let Some(slot) = jobs.get_mut(i) else {
-                continue;
-            };
-            let Ok(job) = slot else { continue };
-            let is_proved =
-                |told: &Told<UpdateVerified>| told.outcome.updates.iter().all(|u| u.proved);
-            if told.as_ref().is_ok_and(|told| !is_proved(told)) {
-                unproved.push(i);
-            }
-            if let Err(error) = told.and_then(|told| self.take_update(job, told)) {
-                *slot = Err(error);
-            }
-        }
-        self.prove_by_monitoring(tree, jobs, unproved).await
-    }
-
-    /// An update in a distinguished log entry leaves its greatest version to owner monitoring:
-    /// does that before anyone relies on the values.
-    async fn prove_by_monitoring(
-        &self,
-        tree: &mut Option<TreeState>,
-        jobs: &mut [Result<Job, ClientError>],
-        mut unproved: Vec<usize>,
-    ) -> Result<(), ClientError> {
-        while !unproved.is_empty() {
-            let mut asks = Vec::new();
-            let mut whose = Vec::new();
-            for i in std::mem::take(&mut unproved) {
-                if let Some(Ok(job)) = jobs.get(i) {
-                    let label = &job.entry.label;
-                    asks.push(self.owner_monitor_request(tree.as_ref(), label, &job.state)?);
-                    whose.push(i);
-                }
-            }
-            let told = self.ask_all(tree, asks).await?;
-            for (i, told) in whose.into_iter().zip(told) {
-                let Some(slot) = jobs.get_mut(i) else {
-                    continue;
-                };
-                let Ok(job) = slot else { continue };
-                match told {
-                    // The log must get on, or it could keep us asking for ever.
-                    Ok(told) if !told.outcome.complete && told.outcome.verified.is_empty() => {
-                        *slot = Err(ClientError::Unsettled);
-                    }
-                    Ok(told) => {
-                        if !told.outcome.complete {
-                            unproved.push(i);
-                        }
-                        job.cost.add(told.cost);
-                        job.state = told.outcome.owner;
-                    }
-                    Err(error) => *slot = Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes note of a verified update: of the version that was asked for, and of any others.
-    fn take_update(&self, job: &mut Job, told: Told<UpdateVerified>) -> Result<(), ClientError> {
-        job.cost.add(told.cost);
-        for update in &told.outcome.updates {
-            for value in &update.values {
-                let version = value.version();
-                let is_asked = job.next.as_deref() == Some(value.value());
-                if is_asked {
-                    job.position = Some(update.position);
-                }
-                let is_known = job.current.as_ref().is_some_and(|(v, _)| *v >= version);
-                if is_asked || is_known {
-                    if !is_known {
-                        job.current = Some((version, value.value().to_vec()));
-                    }
-                    // What was looked up before a first use of the label here is no surprise.
-                    if update.requested || is_asked || job.kept.is_none() {
-                        continue;
-                    }
-                }
-                let previous = job.current.as_ref().map(|(_, value)| value.as_slice());
-                let signer = match (self.requires_signed_value(), is_known) {
-                    (false, _) => None,
-                    (true, true) => self.signer_of(value.value()),
-                    (true, false) => self
-                        .check_successor(&job.entry.label, version, value.value(), previous)
-                        .map_err(|error| {
-                            let reason = Reason::SignedValue { version, error };
-                            let label = &job.entry.label;
-                            self.reject_told(reason, Operation::Update, label, &told)
-                        })?,
-                };
-                job.foreign.push((version, signer));
-                if !is_known {
-                    job.current = Some((version, value.value().to_vec()));
-                }
-            }
-        }
-        job.state = told.outcome.owner;
-        Ok(())
     }
 
     /// The result of a job whose state is kept.
@@ -414,6 +280,9 @@ impl<T: Transport> Client<T> {
                 true => ClientError::Taken { version },
                 false => ClientError::Foreign { versions },
             });
+        }
+        if job.next.is_some_and(|next| next != value) {
+            return Err(ClientError::Earlier { version });
         }
         let standing = match self.requires_signed_value() {
             false => Standing::Unsigned,
@@ -429,7 +298,28 @@ impl<T: Transport> Client<T> {
             standing,
             cost: job.cost,
             recovery: job.recovery,
+            adopted: job.adopted,
         })
+    }
+}
+
+impl Job {
+    /// Whether versions are in the log that the owner state does not know of.
+    pub(super) fn is_behind(&self) -> bool {
+        let published = self.current.as_ref().map(|(version, _)| *version);
+        published > greatest(&self.state)
+    }
+
+    /// What is to be remembered before it is sent, if it is not already.
+    pub(super) fn pending(&self) -> Option<Pending> {
+        let next = Pending {
+            label: self.entry.label.clone(),
+            version: greatest(&self.state).map_or(0, |version| version.saturating_add(1)),
+            value: self.next.clone()?,
+            owner: self.state.clone(),
+        };
+        let is_same = |sent: &Pending| sent.version == next.version && sent.value == next.value;
+        (!self.sent.iter().any(is_same)).then_some(next)
     }
 }
 

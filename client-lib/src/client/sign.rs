@@ -43,7 +43,7 @@ impl<T: Transport> Client<T> {
         };
         let Some(previous) = self.open(version, &published)? else {
             // A directory of plain values.
-            if register && job.kept.is_none() {
+            if register && job.kept.is_none() && job.adopted.is_empty() {
                 return Err(ClientError::Taken { version });
             }
             let value = job.entry.value.clone().unwrap_or_default();
@@ -68,6 +68,15 @@ impl<T: Transport> Client<T> {
                 Ok(())
             }
             Intent::Update if same => Ok(()),
+            Intent::Recover(_)
+                if same
+                    && job.adopted.last() == Some(&version)
+                    && self.signer_of(&published) == Some(Signer::RecoveryKey) =>
+            {
+                // It was sent before, and its answer got lost.
+                job.recovery = recovery_of(&keys, &previous);
+                Ok(())
+            }
             Intent::Recover(recovery) => {
                 let recovery = recovery.clone();
                 if previous.recovery_key != Some(keys::public_key(&recovery)) {

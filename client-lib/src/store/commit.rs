@@ -131,6 +131,15 @@ fn write_owned(tx: &Transaction<'_>, id: i64, change: &OwnerChange) -> Result<()
             change.to.value
         ],
     )?;
+    // What was sent has become one of these versions, or cannot any more.
+    tx.execute(
+        "DELETE FROM pending WHERE directory = ?1 AND label = ?2 AND version <= ?3",
+        params![
+            id,
+            change.label,
+            change.to.state.progress.greatest_version()
+        ],
+    )?;
     Ok(())
 }
 

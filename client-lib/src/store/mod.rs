@@ -8,6 +8,7 @@
 mod alarms;
 mod commit;
 mod credentials;
+mod pending;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -27,8 +28,9 @@ use crate::trust::{Directory, PinnedBy, TrustError};
 pub use alarms::{Alarm, StoredAlarm};
 pub use commit::{Change, Committed, Monitored, OwnerChange};
 pub use credentials::Received;
+pub use pending::Pending;
 
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -47,6 +49,14 @@ const SCHEMA: &str = "
         state BLOB NOT NULL,
         value BLOB,
         PRIMARY KEY (directory, label)
+    ) WITHOUT ROWID;
+    CREATE TABLE pending (
+        directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
+        label BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        owner BLOB NOT NULL,
+        PRIMARY KEY (directory, label, version, value)
     ) WITHOUT ROWID;
     CREATE TABLE contact (
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,

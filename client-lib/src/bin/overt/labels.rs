@@ -60,9 +60,14 @@ pub(crate) fn show_published(
         "tree_size": done.tree_size,
         "standing": done.standing.name(),
         "code": done.code.to_string(),
+        "adopted": done.adopted,
         "recovery_phrase": phrase.as_ref().map(|words| words.as_str()),
     });
-    let mut text = match done.position {
+    let adopted = done.adopted.iter().map(|version| {
+        format!("{label}: version {version} was sent earlier and its answer got lost; it is in the log\n")
+    });
+    let mut text: String = adopted.collect();
+    text += &match done.position {
         None => format!(
             "{label}: this value is published already, as version {}\n",
             done.version

@@ -163,9 +163,15 @@ fn describe(event: &Event) -> String {
             version: Some(version),
             ..
         } => format!("{label}: yours, version {version}, proved at every distinguished entry"),
+        Event::Adopted { versions, .. } => format!(
+            "{label}: yours, version {}: sent from here, and in the log although no answer came",
+            list(versions.iter())
+        ),
+        Event::Pending { version, .. } => {
+            format!("{label}: version {version} was sent from here and is not in the log yet")
+        }
         Event::Foreign { versions, .. } => {
-            let numbers: Vec<_> = versions.iter().map(|(v, _)| v.to_string()).collect();
-            let numbers = numbers.join(", ");
+            let numbers = list(versions.iter().map(|(version, _)| version));
             format!("{label}: YOUR LABEL HAS VERSIONS THAT THIS DEVICE DID NOT MAKE: {numbers}")
         }
         Event::Contact { remaining: 0, .. } => {
@@ -185,6 +191,11 @@ fn describe(event: &Event) -> String {
     }
 }
 
+fn list<'a>(versions: impl Iterator<Item = &'a u32>) -> String {
+    let numbers: Vec<_> = versions.map(u32::to_string).collect();
+    numbers.join(", ")
+}
+
 fn hours(milliseconds: u64) -> String {
     match milliseconds / 1000 {
         seconds @ 0..7200 => format!("{} min", seconds / 60),
@@ -196,6 +207,8 @@ fn to_json(event: &Event) -> Value {
     let kind = match event {
         Event::Missed { .. } => "missed",
         Event::Owned { .. } => "owned",
+        Event::Adopted { .. } => "adopted",
+        Event::Pending { .. } => "pending",
         Event::Foreign { .. } => "foreign",
         Event::Contact { .. } => "contact",
         Event::Credential { .. } => "credential",
@@ -209,6 +222,8 @@ fn to_json(event: &Event) -> Value {
     });
     match event {
         Event::Owned { version, .. } => out["version"] = json!(version),
+        Event::Adopted { versions, .. } => out["versions"] = json!(versions),
+        Event::Pending { version, .. } => out["version"] = json!(version),
         Event::Foreign { versions, .. } => {
             out["versions"] = json!(versions.iter().map(|(v, _)| v).collect::<Vec<_>>());
         }

@@ -1,0 +1,8 @@
+//! Keeping watch, against a directory in memory that loses answers, refuses and lies, under a clock
+//! that the tests set.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod directory;
+#[path = "../../../protocol/tests/support/mod.rs"]
+mod memory;
+mod pending;
