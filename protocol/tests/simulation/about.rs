@@ -13,6 +13,8 @@ pub(crate) enum Promise {
     Comparison,
     /// As soon as the head is older than `max_behind`.
     MaxBehind,
+    /// As soon as the log is past the deadline of the receipt.
+    Deadline,
     /// As soon as the auditor is further behind than `max_auditor_lag`.
     AuditorLag,
 }
@@ -78,7 +80,7 @@ const STALE: &[Detection] = &[
 impl Misdeed {
     pub(crate) fn about(self) -> About {
         use Aftermath::{Forked, Intact, Spoilt};
-        use Promise::{AtOnce, AuditorLag, Comparison, MaxBehind, NextMonitoring};
+        use Promise::{AtOnce, AuditorLag, Comparison, Deadline, MaxBehind, NextMonitoring};
         let (row, name, promise, aftermath, detections): (_, _, _, _, &[Detection]) = match self {
             Self::GhostTold => (
                 "A1",
@@ -294,6 +296,13 @@ impl Misdeed {
                     ("owner", LADDER),
                     ("owner", &["foreign version"]),
                 ],
+            ),
+            Self::PromiseBroken => (
+                "C11",
+                "a receipt, and no version",
+                Deadline,
+                Spoilt,
+                &[("owner", &["promise broken", "foreign version"])],
             ),
             Self::VrfKeyChanged => (
                 "D1",

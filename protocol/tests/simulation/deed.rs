@@ -3,12 +3,13 @@
 use overt_protocol::codec::Encode;
 use overt_protocol::ladder::base_ladder;
 use overt_protocol::provider::{self, Directory};
+use overt_protocol::receipt::{Receipt, commitment};
 use overt_protocol::user::Verifier;
 use overt_protocol::wire::DistinguishedRequest;
 
 use crate::liar::{Liar, OTHER, TARGET};
 use crate::misdeed::Misdeed;
-use crate::server::{RECENT, Values};
+use crate::server::{OPENING, RECENT, Values};
 use crate::shown::Fake;
 use crate::tamper::{Script, set_tree};
 
@@ -189,9 +190,28 @@ impl Liar {
                     values.extend(std::iter::repeat_n(ghost, count));
                 }
             }
+            // Nothing, or something else.
+            Misdeed::PromiseBroken if deed.way(2) == 1 => values.push(ghost),
             _ => {}
         }
         values
+    }
+
+    /// The promise that the next version of the target holds what the owner's device made.
+    pub(crate) fn promise(&self, deadline: u64) -> Receipt {
+        let log = &self.logs[0];
+        let deed = self.deed.as_ref().unwrap();
+        let (label, version) = (TARGET.as_bytes(), deed.greatest + 1);
+        let receipt = Receipt {
+            config_hash: log.config.hash().unwrap(),
+            label: label.to_vec(),
+            version,
+            commitment: commitment(label, version, &OPENING, b"the owner's").unwrap(),
+            timestamp: deed.time,
+            deadline,
+            signature: Vec::new(),
+        };
+        receipt.sign(&log.signing).unwrap()
     }
 
     /// The label with its value at a version.

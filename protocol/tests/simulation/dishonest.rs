@@ -141,6 +141,8 @@ impl History {
             }
             // By the clock that is furthest behind.
             Promise::MaxBehind => settings.max_behind + settings.max_ahead,
+            // Then the owner asks.
+            Promise::Deadline => settings.rmw + period.unwrap(),
             Promise::AuditorLag => settings.auditor_lag.unwrap(),
         };
         began + within + gaps
@@ -196,6 +198,11 @@ impl History {
             let users = self.world.users.iter();
             let witnesses = users.filter(|user| user.last() > Some(from));
             self.world.server.witnesses = witnesses.map(|user| user.number).collect();
+            if misdeed == Misdeed::PromiseBroken {
+                let deadline = self.world.time + self.world.settings.rmw;
+                let receipt = self.world.server.promise(deadline);
+                self.world.users[OWNER].receipts.push(receipt);
+            }
         }
         grown
     }

@@ -59,6 +59,8 @@ pub(crate) enum Misdeed {
     AuditorStarved,
     /// What the owner's device made is dropped, or something else stands in its place.
     UpdateDropped,
+    /// A receipt is given for what the owner's device made, and it is never there.
+    PromiseBroken,
     /// Another VRF key.
     VrfKeyChanged,
     /// Another signature key.
@@ -78,7 +80,7 @@ pub(crate) enum Misdeed {
 }
 
 impl Misdeed {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::GhostTold,
         Self::GhostDenied,
         Self::GhostHidden,
@@ -107,6 +109,7 @@ impl Misdeed {
         Self::ExpiredVersionReplaced,
         Self::AuditorStarved,
         Self::UpdateDropped,
+        Self::PromiseBroken,
         Self::VrfKeyChanged,
         Self::SignatureKeyChanged,
         Self::ModeDowngraded,

@@ -1,6 +1,7 @@
 //! What a label's owner does.
 
 use overt_protocol::provider::Refusal;
+use overt_protocol::receipt::ReceiptError;
 use overt_protocol::user::VerifiedUpdate;
 use overt_protocol::wire::*;
 
@@ -156,6 +157,28 @@ impl User {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Checks the promises that are due.
+    pub(crate) fn check_receipts(&mut self, server: &dyn Server) -> Done {
+        let mut open = Vec::new();
+        for receipt in std::mem::take(&mut self.receipts) {
+            let request = SearchRequest {
+                last: None,
+                label: receipt.label.clone(),
+                version: None,
+            };
+            let answer = server.search(self.number, &request);
+            let answer = answer.map_err(no_answer(WHO))?;
+            match self.verifier.broken_promise(&receipt, &request, &answer) {
+                Ok(broken) => return Err(alarm(WHO, "promise broken", format!("{broken:?}"))),
+                Err(ReceiptError::Early { .. }) => open.push(receipt),
+                Err(ReceiptError::NotBroken) => {}
+                Err(error) => return Err(alarm(WHO, error.check(), error.to_string())),
+            }
+        }
+        self.receipts = open;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use overt_protocol::error::VerifyError;
 use overt_protocol::implicit_tree::frontier;
 use overt_protocol::monitor::MonitorMap;
 use overt_protocol::provider::Refusal;
+use overt_protocol::receipt::Receipt;
 use overt_protocol::user::{OwnerState, ProvisionalCredential, TreeState, TreeView, Verifier};
 use overt_protocol::wire::*;
 
@@ -81,6 +82,8 @@ pub(crate) struct User {
     pub(crate) owner: Option<OwnerState>,
     pub(crate) contacts: BTreeMap<String, Contact>,
     pub(crate) credentials: Vec<ProvisionalCredential>,
+    /// Promises about the own label that are not known to be kept.
+    pub(crate) receipts: Vec<Receipt>,
     /// When this user next monitors everything, and how often.
     pub(crate) due: u64,
     pub(crate) period: u64,
@@ -107,6 +110,7 @@ impl User {
             owner: None,
             contacts: BTreeMap::new(),
             credentials: Vec::new(),
+            receipts: Vec::new(),
             due: 0,
             period: 1,
             is_flighty: true,

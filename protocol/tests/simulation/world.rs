@@ -115,6 +115,7 @@ impl<S: Server> World<S> {
         let user = &mut self.users[number];
         user.walk(server, time)?;
         if user.label.is_some() {
+            user.check_receipts(server)?;
             user.own(server, time, &self.made, &mut self.random)?;
         }
         user.monitor_contacts(server, time)?;
