@@ -1,5 +1,6 @@
 //! How large a store grows while updates go on: a log whose entries expire beside one that keeps
-//! everything. With `OVERT_PLOT` set, the curves are drawn into that file.
+//! everything. With `OVERT_PLOT` set, the curves are drawn into that file
+//! (an absolute path: benchmarks run in their package's folder).
 
 use std::fmt::Write;
 use std::path::Path;
@@ -39,7 +40,7 @@ fn main() {
     }
 }
 
-/// Mebibytes in use after each fiftieth of the log entries.
+/// Mebibytes in use after each tenth of the log entries.
 fn grow(folder: &Path, entries: u64, lifetime: Option<u64>) -> Vec<f64> {
     let suite = CipherSuite::Kt128Sha256Ed25519;
     let signing = SigningKey::from_bytes(suite, &[1; 32]).expect("a valid key");
@@ -75,12 +76,10 @@ fn grow(folder: &Path, entries: u64, lifetime: Option<u64>) -> Vec<f64> {
             };
             while step(&shared, pruning).expect("store") > 0 {}
         }
-        if (entry + 1) % (entries / 50) == 0 {
-            sizes.push(mebibytes(&shared.store));
-            if (entry + 1) % (entries / 10) == 0 {
-                let size = sizes.last().copied().unwrap_or_default();
-                println!("  {:>7} log entries: {size:>7.1} MiB", entry + 1);
-            }
+        if (entry + 1) % (entries / 10) == 0 {
+            let size = mebibytes(&shared.store);
+            println!("  {:>7} log entries: {size:>7.1} MiB", entry + 1);
+            sizes.push(size);
         }
     }
     sizes
