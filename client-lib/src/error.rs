@@ -224,6 +224,23 @@ impl ClientError {
         )
     }
 
+    /// Whether the directory answered, though not with proof. Otherwise nothing came back from it.
+    pub fn is_answer(&self) -> bool {
+        let is_answer = |error: &TransportError| {
+            matches!(
+                error,
+                TransportError::Problem(_) | TransportError::TooLarge(_)
+            )
+        };
+        match self {
+            Self::NotFound(_) | Self::Refused(_) | Self::Unsettled => true,
+            Self::Unreachable(error) | Self::Trust(TrustError::Transport(error)) => {
+                is_answer(error)
+            }
+            error => error.is_misbehaviour(),
+        }
+    }
+
     /// A stable name of the failed check, if one failed.
     pub fn check(&self) -> Option<&'static str> {
         match self {

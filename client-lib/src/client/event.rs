@@ -64,6 +64,15 @@ pub enum Event {
         /// Whether it is final.
         finality: Finality,
     },
+    /// What must be monitored was not proved for longer than it should be.
+    Overdue {
+        /// The label; empty if it is all of them.
+        label: Vec<u8>,
+        /// When it was last proved, or else came to be kept; in milliseconds since the Unix epoch.
+        since: u64,
+        /// What came instead of proof.
+        error: ClientError,
+    },
     /// Something could not be checked, or does not hold.
     Failed {
         /// The label; empty if it is about the directory.
@@ -84,6 +93,7 @@ impl Event {
             | Self::Contact { .. }
             | Self::Credential { .. } => State::Verified,
             Self::Foreign { .. } => State::OwnKeyChanged,
+            Self::Overdue { .. } => State::Overdue,
             Self::Failed { error, .. } => State::of(error),
         }
     }
@@ -105,6 +115,15 @@ impl Event {
                     _ => None,
                 };
                 (error.to_string(), error.check().unwrap_or("state"), kept)
+            }
+            Self::Overdue { since, error, .. } => {
+                // The same from pass to pass, whatever the words of the directory or the network.
+                let (check, how) = match error.is_answer() {
+                    true => ("refused", "the directory answers, and does not prove it"),
+                    false => ("unreachable", "the directory cannot be reached"),
+                };
+                let detail = format!("not proved since {since} (milliseconds since 1970): {how}");
+                (detail, check, None)
             }
             _ => return None,
         };
@@ -130,6 +149,7 @@ impl Event {
             | Self::Foreign { label, .. }
             | Self::Contact { label, .. }
             | Self::Credential { label, .. }
+            | Self::Overdue { label, .. }
             | Self::Failed { label, .. } => label,
         }
     }

@@ -212,6 +212,7 @@ impl<T: Transport> Client<T> {
     /// Writes what was verified. If another process moved the view of the log meanwhile, both
     /// views must first be shown to be of one log. Returns the view that is kept now.
     async fn settle(&self, mut change: Change) -> Result<TreeState, ClientError> {
+        change.now = self.clock.now();
         loop {
             match self.store.commit(self.url(), &change)? {
                 Committed::Done => break,

@@ -26,8 +26,7 @@ impl<T: Transport> Client<T> {
                 done.events.extend(missed);
             }
             Err(error) => {
-                let label = Vec::new();
-                done.events.push(Event::Failed { label, error });
+                done.events.push(self.all_unproved(error));
                 return done;
             }
         }
@@ -60,7 +59,8 @@ impl<T: Transport> Client<T> {
         own.extend(self.store.pending_labels(self.url())?);
         for label in own {
             if let Err(error) = self.monitor_owned(&label, events).await {
-                events.push(Event::Failed { label, error });
+                let since = self.store.owned_proved_at(self.url(), &label)?;
+                events.push(self.unproved(label, since, error));
             }
         }
         if self.directory.config.is_contact_monitoring() {
@@ -71,11 +71,44 @@ impl<T: Transport> Client<T> {
                 }
                 match self.monitor_contact(&label, &contact).await {
                     Ok(remaining) => events.push(Event::Contact { label, remaining }),
-                    Err(error) => events.push(Event::Failed { label, error }),
+                    Err(error) => {
+                        let since = self.store.contact_proved_at(self.url(), &label)?;
+                        events.push(self.unproved(label, since, error));
+                    }
                 }
             }
         }
         self.finish_credentials(events).await
+    }
+
+    /// Nothing at all could be checked: since monitoring last went through, or else since there is
+    /// something to be monitored.
+    fn all_unproved(&self, error: ClientError) -> Event {
+        let since = match self.store.monitored_at(self.url()) {
+            Ok(None) => self.store.oldest_proof(self.url()),
+            since => since,
+        };
+        self.unproved(Vec::new(), since.ok().flatten(), error)
+    }
+
+    /// What could not be checked is overdue after the reasonable monitoring window if the directory
+    /// answers, or if it is silent for as long as it may let its head grow old.
+    fn unproved(&self, label: Vec<u8>, since: Option<u64>, error: ClientError) -> Event {
+        let config = &self.directory.config;
+        let window = config.reasonable_monitoring_window;
+        let limit = match error.is_answer() {
+            true => window,
+            false => window.max(config.max_behind),
+        };
+        let is_overdue = |since: &u64| self.clock.now().saturating_sub(*since) > limit;
+        match since.filter(is_overdue) {
+            Some(since) if State::of(&error) == State::NotCheckable => Event::Overdue {
+                label,
+                since,
+                error,
+            },
+            _ => Event::Failed { label, error },
+        }
     }
 
     async fn monitor_contact(&self, label: &[u8], contact: &Contact) -> Result<usize, ClientError> {

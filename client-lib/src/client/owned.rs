@@ -74,6 +74,7 @@ impl<T: Transport> Client<T> {
             label: label.to_vec(),
             from: kept.map(|kept| kept.state),
             to: watched.owned,
+            is_proved: unproved.is_none(),
         };
         self.settle(Change {
             from,

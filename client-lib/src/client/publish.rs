@@ -349,6 +349,7 @@ fn owner_change(job: &Job) -> Option<OwnerChange> {
         label: job.entry.label.clone(),
         from: job.kept.as_ref().map(|kept| kept.state.clone()),
         to,
+        is_proved: false,
     })
 }
 

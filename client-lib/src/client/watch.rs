@@ -14,8 +14,8 @@ use crate::transport::Transport;
 pub struct Pace {
     /// Time between passes; each differs from it by up to a tenth, so that clients spread.
     pub every: Duration,
-    /// Time to the next pass after one in which the directory could not be reached; doubled until
-    /// it is [`Pace::every`].
+    /// Time to the next pass after one in which the directory could not be reached or did not prove
+    /// what it should; doubled until it is [`Pace::every`].
     pub retry: Duration,
 }
 
@@ -31,16 +31,21 @@ impl Pace {
 
     /// The pause after a pass.
     fn after(self, done: &Monitoring, failures: u32) -> Duration {
-        let pause = match done.state() {
-            State::NotCheckable => self
+        let pause = match is_unproved(done) {
+            true => self
                 .retry
                 .saturating_mul(1 << failures.min(16))
                 .min(self.every),
-            _ => self.every,
+            false => self.every,
         };
         let spread = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
         pause.mul_f64(0.9 + 0.2 * spread)
     }
+}
+
+/// Whether a pass left something to be tried again soon.
+fn is_unproved(done: &Monitoring) -> bool {
+    matches!(done.state(), State::NotCheckable | State::Overdue)
 }
 
 impl<T: Transport> Client<T> {
@@ -51,9 +56,9 @@ impl<T: Transport> Client<T> {
         stream::unfold(start, move |(pause, failures)| async move {
             tokio::time::sleep(pause).await;
             let done = self.monitor().await;
-            let failures = match done.state() {
-                State::NotCheckable => failures.saturating_add(1),
-                _ => 0,
+            let failures = match is_unproved(&done) {
+                true => failures.saturating_add(1),
+                false => 0,
             };
             let pause = pace.after(&done, failures.saturating_sub(1));
             Some((done, (pause, failures)))
@@ -72,20 +77,28 @@ mod tests {
         let window = Duration::from_secs(24 * 3600);
         let pace = Pace::of_window(window);
         let well = Monitoring::default();
-        let unreachable = Monitoring {
-            events: vec![Event::Failed {
-                label: Vec::new(),
-                error: ClientError::Unsettled,
-            }],
-            tree: None,
+        let (label, error) = (Vec::new(), ClientError::Unsettled);
+        let unreachable = Event::Failed { label, error };
+        let (label, error) = (Vec::new(), ClientError::Unsettled);
+        let since = 0;
+        let overdue = Event::Overdue {
+            label,
+            since,
+            error,
         };
-        for _ in 0..100 {
-            let pause = pace.after(&well, 0);
-            assert!(pause > window / 2 && pause <= window, "{pause:?}");
-            let first = pace.after(&unreachable, 0);
-            assert!(first < window / 32, "{first:?}");
-            let later = pace.after(&unreachable, 3);
-            assert!(later > first * 4 && later <= window, "{later:?}");
+        for unproved in [unreachable, overdue] {
+            let unproved = Monitoring {
+                events: vec![unproved],
+                tree: None,
+            };
+            for _ in 0..100 {
+                let pause = pace.after(&well, 0);
+                assert!(pause > window / 2 && pause <= window, "{pause:?}");
+                let first = pace.after(&unproved, 0);
+                assert!(first < window / 32, "{first:?}");
+                let later = pace.after(&unproved, 3);
+                assert!(later > first * 4 && later <= window, "{later:?}");
+            }
         }
     }
 }

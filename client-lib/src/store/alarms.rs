@@ -99,27 +99,4 @@ impl Store {
         )?;
         Ok(changed > 0)
     }
-
-    /// When monitoring last went through, in milliseconds since the Unix epoch.
-    pub fn monitored_at(&self, url: &str) -> Result<Option<u64>, StoreError> {
-        let at: Option<Option<i64>> = self
-            .lock()
-            .query_row(
-                "SELECT monitored_at FROM directory WHERE url = ?1",
-                [url],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let at = at.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
-        Ok(at.map(i64::unsigned_abs))
-    }
-
-    /// Remembers that monitoring went through.
-    pub fn set_monitored_at(&self, url: &str, now: u64) -> Result<(), StoreError> {
-        self.lock().execute(
-            "UPDATE directory SET monitored_at = ?2 WHERE url = ?1",
-            params![url, i64::try_from(now).unwrap_or(i64::MAX)],
-        )?;
-        Ok(())
-    }
 }

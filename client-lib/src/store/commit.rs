@@ -11,6 +11,8 @@ use crate::store::{Owned, Store, StoreError};
 /// What one or more verified responses, all to the same kept view, lead to.
 #[derive(Debug, Default)]
 pub struct Change {
+    /// When, in milliseconds since the Unix epoch.
+    pub now: u64,
     /// The view of the log that the requests advertised.
     pub from: Option<TreeState>,
     /// The view that the responses lead to.
@@ -45,6 +47,8 @@ pub struct OwnerChange {
     pub from: Option<OwnerState>,
     /// The new one.
     pub to: Owned,
+    /// Whether the label was monitored whole.
+    pub is_proved: bool,
 }
 
 /// Number, view of the log, recent distinguished entries.
@@ -94,21 +98,33 @@ impl Store {
                 params![id, w.finish()?],
             )?;
         }
+        let now = i64::try_from(change.now).unwrap_or(i64::MAX);
         for owned in &change.owned {
-            write_owned(&tx, id, owned)?;
+            write_owned(&tx, id, owned, now)?;
         }
         for (label, contact) in &change.contacts {
-            change_contact(&tx, id, label, |kept| kept.merge(contact))?;
+            change_contact(&tx, id, label, |kept, proved_at| {
+                kept.merge(contact);
+                proved_at.unwrap_or(now)
+            })?;
         }
         for Monitored { label, from, to } in &change.monitored {
-            change_contact(&tx, id, label, |kept| kept.monitored(from, to))?;
+            change_contact(&tx, id, label, |kept, _| {
+                kept.monitored(from, to);
+                now
+            })?;
         }
         tx.commit()?;
         Ok(Committed::Done)
     }
 }
 
-fn write_owned(tx: &Transaction<'_>, id: i64, change: &OwnerChange) -> Result<(), StoreError> {
+fn write_owned(
+    tx: &Transaction<'_>,
+    id: i64,
+    change: &OwnerChange,
+    now: i64,
+) -> Result<(), StoreError> {
     let stored: Option<Vec<u8>> = tx
         .query_row(
             "SELECT state FROM owned WHERE directory = ?1 AND label = ?2",
@@ -121,14 +137,17 @@ fn write_owned(tx: &Transaction<'_>, id: i64, change: &OwnerChange) -> Result<()
         return Err(StoreError::Conflict);
     }
     tx.execute(
-        "INSERT INTO owned (directory, label, state, value) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO owned (directory, label, state, value, proved_at) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (directory, label)
-         DO UPDATE SET state = excluded.state, value = excluded.value",
+         DO UPDATE SET state = excluded.state, value = excluded.value,
+                       proved_at = iif(?6, excluded.proved_at, proved_at)",
         params![
             id,
             change.label,
             change.to.state.to_bytes()?,
-            change.to.value
+            change.to.value,
+            now,
+            change.is_proved
         ],
     )?;
     // What was sent has become one of these versions, or cannot any more.
@@ -155,28 +174,31 @@ pub(super) fn decode_recent(blob: Option<Vec<u8>>) -> Result<Vec<TreeView>, Stor
     }
 }
 
+/// `change` returns when the contact was last proved, given when it was before. That counts as long
+/// as there is something to be monitored.
 fn change_contact(
     tx: &Transaction<'_>,
     id: i64,
     label: &[u8],
-    change: impl FnOnce(&mut Contact),
+    change: impl FnOnce(&mut Contact, Option<i64>) -> i64,
 ) -> Result<(), StoreError> {
-    let stored: Option<Vec<u8>> = tx
+    let stored: Option<(Vec<u8>, Option<i64>)> = tx
         .query_row(
-            "SELECT state FROM contact WHERE directory = ?1 AND label = ?2",
+            "SELECT state, proved_at FROM contact WHERE directory = ?1 AND label = ?2",
             params![id, label],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let mut kept = match stored {
-        Some(stored) => Contact::from_bytes(&stored, &())?,
-        None => Contact::default(),
+    let (mut kept, proved_at) = match stored {
+        Some((stored, proved_at)) => (Contact::from_bytes(&stored, &())?, proved_at),
+        None => (Contact::default(), None),
     };
-    change(&mut kept);
+    let proved_at = Some(change(&mut kept, proved_at)).filter(|_| !kept.map.is_empty());
     tx.execute(
-        "INSERT INTO contact (directory, label, state) VALUES (?1, ?2, ?3)
-         ON CONFLICT (directory, label) DO UPDATE SET state = excluded.state",
-        params![id, label, kept.to_bytes()?],
+        "INSERT INTO contact (directory, label, state, proved_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (directory, label)
+         DO UPDATE SET state = excluded.state, proved_at = excluded.proved_at",
+        params![id, label, kept.to_bytes()?, proved_at],
     )?;
     Ok(())
 }

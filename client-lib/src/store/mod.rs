@@ -9,6 +9,7 @@ mod alarms;
 mod commit;
 mod credentials;
 mod pending;
+mod proved;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,7 +31,7 @@ pub use commit::{Change, Committed, Monitored, OwnerChange};
 pub use credentials::Received;
 pub use pending::Pending;
 
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -48,6 +49,7 @@ const SCHEMA: &str = "
         label BLOB NOT NULL,
         state BLOB NOT NULL,
         value BLOB,
+        proved_at INTEGER NOT NULL,
         PRIMARY KEY (directory, label)
     ) WITHOUT ROWID;
     CREATE TABLE pending (
@@ -62,6 +64,7 @@ const SCHEMA: &str = "
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
         label BLOB NOT NULL,
         state BLOB NOT NULL,
+        proved_at INTEGER,
         PRIMARY KEY (directory, label)
     ) WITHOUT ROWID;
     CREATE TABLE credential (

@@ -5,4 +5,5 @@
 mod directory;
 #[path = "../../../protocol/tests/support/mod.rs"]
 mod memory;
+mod overdue;
 mod pending;

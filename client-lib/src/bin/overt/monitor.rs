@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use overt_client::SystemClock;
 use overt_client::client::Finality;
-use overt_client::store::Alarm;
 use overt_client::{Client, Clock, Event, HttpTransport, Monitoring, Pace, State};
 use serde_json::{Value, json};
 
@@ -71,10 +70,8 @@ async fn tell(
 ) -> anyhow::Result<State> {
     let url = &client.directory().url;
     let now = SystemClock.now();
-    let mut raised: Vec<Alarm> = done.events.iter().filter_map(|e| e.alarm(now)).collect();
-    raised.extend(unreachable_for_long(client, done, now)?);
-    for alarm in &raised {
-        client.store().raise(url, alarm)?;
+    for alarm in done.events.iter().filter_map(|event| event.alarm(now)) {
+        client.store().raise(url, &alarm)?;
     }
     // Those too that an earlier run could not deliver, or that another command raised.
     for stored in open(client.store(), url)? {
@@ -126,30 +123,6 @@ async fn tell(
     Ok(state)
 }
 
-/// Silence for longer than a head may be old: then nothing that is remembered is fresh.
-fn unreachable_for_long(
-    client: &Client<HttpTransport>,
-    done: &Monitoring,
-    now: u64,
-) -> anyhow::Result<Option<Alarm>> {
-    let limit = client.directory().config.max_behind;
-    let last = client.store().monitored_at(&client.directory().url)?;
-    let silent = last.is_some_and(|last| now.saturating_sub(last) > limit);
-    Ok(
-        (silent && done.state() == State::NotCheckable).then(|| Alarm {
-            code: format!("{}/unreachable", State::Overdue.name()),
-            label: Vec::new(),
-            detail: format!(
-                "nothing could be checked since {} (milliseconds since 1970), which is longer than \
-             the directory lets its head grow old",
-                last.unwrap_or_default()
-            ),
-            evidence: None,
-            raised_at: now,
-        }),
-    )
-}
-
 fn describe(event: &Event) -> String {
     let label = name(event.label());
     match event {
@@ -186,6 +159,15 @@ fn describe(event: &Event) -> String {
             Finality::Final => format!("{label}: the credential for version {version} is final"),
             _ => format!("{label}: the credential for version {version} waits for its proof"),
         },
+        Event::Overdue { since, error, .. } => {
+            let label = if label.is_empty() {
+                "everything"
+            } else {
+                &label
+            };
+            let ago = hours(SystemClock.now().saturating_sub(*since));
+            format!("{label}: OVERDUE, last proved {ago} ago: {error}")
+        }
         Event::Failed { error, .. } if label.is_empty() => error.to_string(),
         Event::Failed { error, .. } => format!("{label}: {error}"),
     }
@@ -212,6 +194,7 @@ fn to_json(event: &Event) -> Value {
         Event::Foreign { .. } => "foreign",
         Event::Contact { .. } => "contact",
         Event::Credential { .. } => "credential",
+        Event::Overdue { .. } => "overdue",
         Event::Failed { .. } => "failed",
     };
     let mut out = json!({
@@ -229,6 +212,7 @@ fn to_json(event: &Event) -> Value {
         }
         Event::Contact { remaining, .. } => out["remaining"] = json!(remaining),
         Event::Credential { version, .. } => out["version"] = json!(version),
+        Event::Overdue { since, .. } => out["since_ms"] = json!(since),
         Event::Failed { error, .. } => out["check"] = json!(error.check()),
         Event::Missed { gap } => out["gap_ms"] = json!(gap),
     }
