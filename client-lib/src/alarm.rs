@@ -50,7 +50,9 @@ impl State {
             Reason::Unproved(_) => Self::Overdue,
             Reason::Foreign(_) => Self::OwnKeyChanged,
             // Proved to be in the log, and not what the log may hold.
-            Reason::Forked { .. } | Reason::SignedValue { .. } => Self::Lied,
+            Reason::Forked { .. } | Reason::SignedValue { .. } | Reason::PromiseBroken { .. } => {
+                Self::Lied
+            }
             _ => Self::InvalidProof,
         }
     }

@@ -2,6 +2,7 @@
 
 use overt_protocol::codec::EncodeError;
 use overt_protocol::error::VerifyError;
+use overt_protocol::receipt::ReceiptError;
 use overt_protocol::signed_value::{SignedValueError, Signer};
 use overt_protocol::wire::ConfigurationError;
 use thiserror::Error;
@@ -97,6 +98,14 @@ pub enum ClientError {
     /// The client was built without a place for private keys.
     #[error("no place for private keys was given")]
     NoKeyRing,
+    /// Not in the log yet: the directory promised it. Monitoring holds it to that.
+    #[error("version {version} is promised, not in the log yet")]
+    Promised {
+        /// The version.
+        version: u32,
+        /// When it has to be in the log, in milliseconds since the Unix epoch.
+        deadline: u64,
+    },
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes long")]
     LabelLength,
@@ -186,6 +195,15 @@ pub enum Reason {
     /// The log does not prove an owned label at distinguished entries that it has.
     #[error("the directory does not prove this label beyond log entry {0}")]
     Unproved(u64),
+    /// A receipt that does not verify.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// A receipt, and a later log without what it promises.
+    #[error("version {version} was promised and is not in the log: the promise is BROKEN")]
+    PromiseBroken {
+        /// The version.
+        version: u32,
+    },
     /// Two verified heads of one size have different roots: the log is forked.
     #[error("two signed heads of size {size} have different contents: the log is FORKED")]
     Forked {
@@ -208,6 +226,8 @@ impl Reason {
             Self::Foreign(_) => "foreign-version",
             Self::Unproved(_) => "owner-unproved",
             Self::CredentialUnproved { .. } => "credential-unproved",
+            Self::Receipt(error) => error.check(),
+            Self::PromiseBroken { .. } => "promise-broken",
             Self::Forked { .. } => "forked",
         }
     }

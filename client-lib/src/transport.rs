@@ -27,6 +27,33 @@ pub trait Transport: Send + Sync {
         path: &str,
         body: Vec<u8>,
     ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+
+    /// Posts an update, and would rather have a receipt than wait; not all transports and
+    /// directories can do that.
+    fn post_soon(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Posted, TransportError>> + Send {
+        async { Ok(Posted::Done(self.post(path, body).await?)) }
+    }
+}
+
+/// What an update was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    /// The response.
+    Done(Vec<u8>),
+    /// Receipts.
+    Promised(Vec<u8>),
+}
+
+impl Posted {
+    fn into_body(self) -> Vec<u8> {
+        match self {
+            Self::Done(body) | Self::Promised(body) => body,
+        }
+    }
 }
 
 /// Why there is no response to verify.
@@ -154,11 +181,12 @@ impl HttpTransport {
         method: reqwest::Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Vec<u8>, TransportError> {
+        soon: bool,
+    ) -> Result<Posted, TransportError> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let (error, wait) = match self.once(method.clone(), path, body.clone()).await {
+            let (error, wait) = match self.once(method.clone(), path, body.clone(), soon).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -178,7 +206,8 @@ impl HttpTransport {
         method: reqwest::Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Vec<u8>, (TransportError, Option<Duration>)> {
+        soon: bool,
+    ) -> Result<Posted, (TransportError, Option<Duration>)> {
         let mut request = self.http.request(method.clone(), self.base.clone() + path);
         if method == reqwest::Method::POST {
             request = request
@@ -188,14 +217,21 @@ impl HttpTransport {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
+        if soon {
+            request = request.header("prefer", "respond-async");
+        }
         let response = request.send().await.map_err(|e| {
             let again = e.is_connect().then_some(Duration::ZERO);
             (TransportError::Unreachable(reason(&e)), again)
         })?;
         let status = response.status();
-        if status.as_u16() == 200 {
-            let body = read(response, MAX_RESPONSE).await;
-            return body.map_err(|e| (e, None));
+        let is_promise = soon && status.as_u16() == 202;
+        if status.as_u16() == 200 || is_promise {
+            let body = read(response, MAX_RESPONSE).await.map_err(|e| (e, None))?;
+            return Ok(match is_promise {
+                true => Posted::Promised(body),
+                false => Posted::Done(body),
+            });
         }
         let retry_after = response
             .headers()
@@ -241,10 +277,16 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, 
 
 impl Transport for HttpTransport {
     async fn get(&self, path: &str) -> Result<Vec<u8>, TransportError> {
-        self.send(reqwest::Method::GET, path, Vec::new()).await
+        let done = self.send(reqwest::Method::GET, path, Vec::new(), false);
+        done.await.map(Posted::into_body)
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
-        self.send(reqwest::Method::POST, path, body).await
+        let done = self.send(reqwest::Method::POST, path, body, false);
+        done.await.map(Posted::into_body)
+    }
+
+    async fn post_soon(&self, path: &str, body: Vec<u8>) -> Result<Posted, TransportError> {
+        self.send(reqwest::Method::POST, path, body, true).await
     }
 }

@@ -10,10 +10,10 @@ use thiserror::Error;
 use crate::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
 use crate::error::VerifyError;
 use crate::suite::{self, SignatureError, SigningKey};
-use crate::user::Verifier;
+use crate::user::{TreeState, Verifier};
 use crate::wire::{
-    CommitmentValue, HashValue, Opening, SearchRequest, UpdateRequest, UpdateValue, decode_label,
-    encode_label,
+    AbsenceRequest, CommitmentValue, HashValue, Opening, SearchRequest, UpdateRequest, UpdateValue,
+    decode_label, encode_label,
 };
 
 /// Tells a receipt from all else that the log signs.
@@ -113,10 +113,10 @@ impl ReceiptError {
 /// How a promise was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
-    /// The version does not exist after the deadline; the greatest is this one.
+    /// The version does not exist after the deadline; the greatest is this one, if there is any.
     Missing {
         /// The greatest version of the label.
-        greatest: u32,
+        greatest: Option<u32>,
     },
     /// The version has another commitment.
     Other(HashValue),
@@ -143,6 +143,19 @@ impl Receipt {
         w.bytes(&self.commitment);
         w.u64(self.timestamp);
         w.u64(self.deadline);
+    }
+}
+
+/// Whether all that a view shows comes after the deadline.
+fn check_late(receipt: &Receipt, state: &TreeState) -> Result<(), ReceiptError> {
+    let rightmost = state.rightmost().map_or(0, |entry| entry.timestamp);
+    let deadline = receipt.deadline;
+    match rightmost > deadline {
+        true => Ok(()),
+        false => Err(ReceiptError::Early {
+            rightmost,
+            deadline,
+        }),
     }
 }
 
@@ -226,6 +239,22 @@ impl Verifier {
         Ok(out)
     }
 
+    /// The same with proof that the label does not exist at all.
+    pub fn promise_to_nobody(
+        &self,
+        receipt: &Receipt,
+        request: &AbsenceRequest,
+        response: &[u8],
+    ) -> Result<Broken, ReceiptError> {
+        self.receipt(receipt)?;
+        if request.label != receipt.label {
+            return Err(ReceiptError::About("label"));
+        }
+        let state = self.at_any_time().absence(None, request, response, 0)?;
+        check_late(receipt, &state)?;
+        Ok(Broken::Missing { greatest: None })
+    }
+
     /// Checks that the response to a search shows a promise to be broken. Anyone can, at any time,
     /// with the log's configuration alone: the search must be one of a new user, whose clock is
     /// taken to agree with the log's.
@@ -246,18 +275,13 @@ impl Verifier {
             return Err(ReceiptError::About("version"));
         }
         let found = self.at_any_time().search(None, request, response, 0)?;
-        let rightmost = found.state.rightmost().map_or(0, |entry| entry.timestamp);
-        if rightmost <= receipt.deadline {
-            let deadline = receipt.deadline;
-            return Err(ReceiptError::Early {
-                rightmost,
-                deadline,
-            });
-        }
+        check_late(receipt, &found.state)?;
         let version = found.value.version();
         let commitment = *found.value.commitment();
         match version.cmp(&receipt.version) {
-            std::cmp::Ordering::Less => Ok(Broken::Missing { greatest: version }),
+            std::cmp::Ordering::Less => Ok(Broken::Missing {
+                greatest: Some(version),
+            }),
             std::cmp::Ordering::Equal if commitment != receipt.commitment => {
                 Ok(Broken::Other(commitment))
             }

@@ -4,7 +4,7 @@
 mod support;
 
 use overt_protocol::codec::Encode;
-use overt_protocol::provider::search;
+use overt_protocol::provider::{absence, search};
 use overt_protocol::receipt::{Broken, Promised, Receipt, ReceiptError, commitment};
 use overt_protocol::suite::{CipherSuite, SigningKey};
 use overt_protocol::user::Verifier;
@@ -177,7 +177,7 @@ fn broken_promises_are_proved() {
 
     // Broken: by nothing, or by something else.
     log.push(NOW + WITHIN + 1, Vec::new());
-    let missing = Broken::Missing { greatest: 0 };
+    let missing = Broken::Missing { greatest: Some(0) };
     assert_eq!(judge(&log, &receipt, None), Ok(missing));
     let (mut request, mut response) = ask(&log, None);
     request.label = b"bob".to_vec();
@@ -193,6 +193,30 @@ fn broken_promises_are_proved() {
         judge(&log, &unsigned, None).unwrap_err().check(),
         "receipt-signature"
     );
+    let nobody = AbsenceRequest {
+        last: None,
+        label: b"bob".to_vec(),
+    };
+    let absent = |log: &MemoryLog, receipt: &Receipt| {
+        let response = absence(&log.published(), &nobody)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
+        verifier.promise_to_nobody(receipt, &nobody, &response)
+    };
+    assert_eq!(absent(&log, &receipt), Err(ReceiptError::About("label")));
+    let mut to_bob = receipt.clone();
+    to_bob.label = b"bob".to_vec();
+    assert_eq!(
+        absent(&log, &to_bob).unwrap_err().check(),
+        "receipt-signature"
+    );
+    let mut to_bob = to_bob.sign(&log.signing).unwrap();
+    let missing = Broken::Missing { greatest: None };
+    assert_eq!(absent(&log, &to_bob), Ok(missing));
+    to_bob.deadline += 1;
+    let to_bob = to_bob.sign(&log.signing).unwrap();
+    assert_eq!(absent(&log, &to_bob).unwrap_err().check(), "receipt-early");
     push(&mut log, NOW + WITHIN + 2, b"second", [7; 16]);
     let other = judge(&log, &receipt, None).unwrap();
     assert!(matches!(other, Broken::Other(found) if found != receipt.commitment));

@@ -2,23 +2,34 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use overt_protocol::codec::Encode;
 use overt_protocol::receipt::Promised;
 use overt_protocol::wire::UpdateRequest;
-use overt_tests::{Server, User};
+use overt_tests::{Server, User, binary};
+use serde_json::Value;
 
 const TOKEN: &str = "a token for these tests";
 
-/// Batches come so late that a promise is all there is at first.
+/// Batches may come so late that a promise is all there is at first.
 fn server(folder: &Path, interval: &str) -> Server {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    server_at(&address, folder, (interval, "1m"))
+}
+
+fn server_at(address: &str, folder: &Path, (interval, receipts): (&str, &str)) -> Server {
     let arguments = ["--access", "token", "--batch-interval", interval];
     let environment = [
         ("OVERT_SERVER_TOKEN", TOKEN),
-        ("OVERT_SERVER_RECEIPTS", "1m"),
+        ("OVERT_SERVER_RECEIPTS", receipts),
+        ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "10s"),
+        ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.01"),
     ];
-    Server::start(folder, &arguments, &environment).unwrap()
+    Server::start_at(address, folder, &arguments, &environment).unwrap()
 }
 
 fn request(greatest_version: Option<u32>, values: &[&[u8]]) -> UpdateRequest {
@@ -103,4 +114,89 @@ async fn promises_are_kept_through_crashes() {
     let again = server(folder.path(), "10ms");
     let found = user.search(&again.url, "alice", None).await.unwrap();
     assert_eq!((found.version(), found.value()), (2, b"third".as_slice()));
+}
+
+/// Runs `overt` for a person. Returns its exit code and what it says.
+fn overt(home: &Path, url: &str, arguments: &[&str]) -> (i32, Value) {
+    let output = Command::new(binary("overt").unwrap())
+        .env_clear()
+        .env("HOME", home)
+        .env("OVERT_TOKEN", TOKEN)
+        .args(["--json", "--quiet", "--directory", url])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
+    (output.status.code().unwrap(), json)
+}
+
+#[test]
+fn a_broken_promise_is_proved_to_anyone() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    for value in ["first", "second", "third"] {
+        std::fs::write(home.join(value), value).unwrap();
+    }
+    let path = |name: &str| home.join(name).display().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let start = |interval| server_at(&address, folder.path(), (interval, "1s"));
+    let server = start("10ms");
+    let url = server.url.clone();
+    let run = |arguments: &[&str]| overt(home, &url, arguments);
+    let (code, waits) = run(&["register", "alice", &path("first"), "--no-wait"]);
+    assert_eq!(code, 2, "{waits}");
+    assert_eq!(run(&["register", "alice", &path("first")]).0, 0);
+
+    // Kept.
+    let (code, promised) = run(&["update", "alice", &path("second"), "--no-wait"]);
+    assert_eq!((code, &promised["result"]), (0, &"promised".into()));
+    std::thread::sleep(Duration::from_millis(1500));
+    let (code, monitored) = run(&["monitor"]);
+    assert_eq!(code, 0, "{monitored}");
+    let (_, found) = run(&["lookup", "alice"]);
+    assert_eq!(found["version"], 1);
+    server.stop().unwrap();
+
+    // Broken: the directory forgets what it promised.
+    let server = start("1h");
+    let (code, promised) = run(&["update", "alice", &path("third"), "--no-wait"]);
+    assert_eq!((code, &promised["version"]), (0, &2.into()));
+    server.kill().unwrap();
+    let store = rusqlite::Connection::open(folder.path().join("overt.sqlite3")).unwrap();
+    assert_eq!(store.execute("DELETE FROM promise", []).unwrap(), 1);
+    drop(store);
+    let _server = start("10ms");
+    std::thread::sleep(Duration::from_millis(1500));
+    let (code, monitored) = run(&["monitor"]);
+    assert_eq!(code, 10, "{monitored}");
+    let (_, alarms) = run(&["alarms", "list"]);
+    let alarm = &alarms[0];
+    assert_eq!(alarm["code"], "lied/promise-broken", "{alarms}");
+    let evidence = Path::new(alarm["evidence"].as_str().unwrap());
+    let file = |name: &str| evidence.join(name).display().to_string();
+    let verify = |receipt: &str| {
+        let files = [
+            ("--config", "configuration.bin"),
+            ("--request", "request.bin"),
+            ("--response", "response.bin"),
+        ];
+        let mut arguments = vec!["exchange".to_owned(), "verify".to_owned()];
+        arguments.extend(["--op", "search", "--receipt", receipt].map(str::to_owned));
+        for (option, name) in files {
+            arguments.extend([option.to_owned(), file(name)]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&arguments)
+    };
+    let (code, proved) = verify(&file("receipt.bin"));
+    assert_eq!((code, &proved["broken_promise"]), (0, &2.into()));
+    let mut forged = std::fs::read(file("receipt.bin")).unwrap();
+    *forged.last_mut().unwrap() ^= 1;
+    std::fs::write(home.join("forged"), forged).unwrap();
+    let (code, refused) = verify(&path("forged"));
+    assert_eq!((code, &refused["check"]), (5, &"receipt-signature".into()));
 }

@@ -8,6 +8,7 @@ mod monitor;
 mod owned;
 mod owner;
 mod publish;
+mod receipt;
 mod send;
 mod sign;
 mod watch;
@@ -79,6 +80,7 @@ pub struct Client<T> {
     clock: Box<dyn Clock>,
     keys: Option<KeyRing>,
     failures: Option<PathBuf>,
+    takes_receipts: bool,
 }
 
 impl<T: Transport> Client<T> {
@@ -98,6 +100,7 @@ impl<T: Transport> Client<T> {
             clock: Box::new(clock),
             keys: None,
             failures: None,
+            takes_receipts: false,
         })
     }
 
@@ -110,6 +113,13 @@ impl<T: Transport> Client<T> {
     /// Keeps exchanges that do not verify, below this directory.
     pub fn with_failures(mut self, dir: PathBuf) -> Self {
         self.failures = Some(dir);
+        self
+    }
+
+    /// Takes a signed promise that an update will be in the log instead of waiting for it, where
+    /// the directory gives any ([`ClientError::Promised`]). Monitoring holds it to that.
+    pub fn with_receipts(mut self) -> Self {
+        self.takes_receipts = true;
         self
     }
 

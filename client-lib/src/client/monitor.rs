@@ -30,6 +30,12 @@ impl<T: Transport> Client<T> {
                 return done;
             }
         }
+        if let Some(tree) = &done.tree
+            && let Err(error) = self.check_promises(tree, &mut done.events).await
+        {
+            let label = Vec::new();
+            done.events.push(Event::Failed { label, error });
+        }
         if let Err(error) = self.monitor_all(&mut done.events).await {
             let label = Vec::new();
             done.events.push(Event::Failed { label, error });

@@ -16,7 +16,7 @@ use crate::error::{ClientError, Reason};
 use crate::failure::Exchange;
 use crate::kept::KeptState;
 use crate::operation::Operation;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Posted, Transport, TransportError};
 
 /// Requests in flight.
 const WAVE: usize = 64;
@@ -62,7 +62,13 @@ impl<T: Transport> Client<T> {
     ) -> Result<Told<O>, ClientError> {
         let endpoint = ask.operation.endpoint();
         let path = self.directory.descriptor.path(endpoint).unwrap_or_default();
-        let sent = self.transport.post(path, ask.request.clone()).await;
+        let sent = match self.takes_receipts && ask.operation == Operation::Update {
+            true => self.transport.post_soon(path, ask.request.clone()).await,
+            false => {
+                let done = self.transport.post(path, ask.request.clone()).await;
+                done.map(Posted::Done)
+            }
+        };
         let response = match sent {
             Err(TransportError::Problem(problem)) if problem.code == "last-ahead" => {
                 let reason = Reason::RolledBack {
@@ -71,7 +77,10 @@ impl<T: Transport> Client<T> {
                 let says = problem.to_string().into_bytes();
                 return Err(self.reject(reason, tree, ask, says, self.clock.now()));
             }
-            sent => sent?,
+            sent => match sent? {
+                Posted::Done(response) => response,
+                Posted::Promised(receipts) => return Err(self.promised(tree, ask, receipts)),
+            },
         };
         let now = self.clock.now();
         let start = Instant::now();
@@ -170,7 +179,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// The answer does not verify.
-    fn reject<O>(
+    pub(super) fn reject<O>(
         &self,
         reason: Reason,
         tree: Option<&TreeState>,

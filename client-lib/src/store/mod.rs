@@ -10,6 +10,7 @@ mod commit;
 mod credentials;
 mod pending;
 mod proved;
+mod receipts;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -31,7 +32,7 @@ pub use commit::{Change, Committed, Monitored, OwnerChange};
 pub use credentials::Received;
 pub use pending::Pending;
 
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -59,6 +60,13 @@ const SCHEMA: &str = "
         value BLOB NOT NULL,
         owner BLOB NOT NULL,
         PRIMARY KEY (directory, label, version, value)
+    ) WITHOUT ROWID;
+    CREATE TABLE receipt (
+        directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
+        label BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        receipt BLOB NOT NULL,
+        PRIMARY KEY (directory, label, version)
     ) WITHOUT ROWID;
     CREATE TABLE contact (
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,

@@ -127,6 +127,10 @@ pub(crate) struct Target {
     /// Show the recovery phrase and the code as QR codes too.
     #[arg(long)]
     pub(crate) qr: bool,
+    /// Do not wait until an update is in the log, if the directory signs a promise that it will be;
+    /// `overt monitor` holds it to that.
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -322,6 +326,9 @@ pub(crate) struct ExchangeVerify {
     /// The encoded response; several for an update that has several.
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) response: Vec<PathBuf>,
+    /// A receipt that the response is to prove broken; of a search or absence by a new client.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["state", "new_state", "now"])]
+    pub(crate) receipt: Option<PathBuf>,
     /// What the client kept before; without it the client is new.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,

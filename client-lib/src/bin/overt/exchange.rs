@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use overt_client::exchange::{self, ExchangeError};
 use overt_client::kept::KeptState;
-use overt_client::{Clock, SystemClock};
-use overt_protocol::codec::Decode;
+use overt_client::{Clock, Operation, SystemClock};
+use overt_protocol::codec::{Decode, DecodeError};
+use overt_protocol::receipt::Receipt;
 use overt_protocol::user::Verifier;
-use overt_protocol::wire::Configuration;
+use overt_protocol::wire::{AbsenceRequest, Configuration, SearchRequest};
 use serde_json::json;
 
 use crate::args::ExchangeVerify;
@@ -34,6 +35,9 @@ pub(crate) fn verify(args: &ExchangeVerify, report: &Report) -> anyhow::Result<E
     for path in &args.response {
         response.extend(read(path)?);
     }
+    if let Some(path) = &args.receipt {
+        return broken_promise(args, (&verifier, path), (&request, &response), report);
+    }
     let now = args.now.unwrap_or_else(|| SystemClock.now());
     match exchange::verify(&verifier, &state, args.op, &request, &response, now) {
         Ok(new) => {
@@ -57,6 +61,50 @@ pub(crate) fn verify(args: &ExchangeVerify, report: &Report) -> anyhow::Result<E
                 &json!({
                     "result": "not-verified",
                     "operation": args.op.to_string(),
+                    "check": error.check(),
+                    "message": error.to_string(),
+                }),
+                &format!("NOT VERIFIED: {}: {error}", error.check()),
+            );
+            Ok(ExitCode::from(NOT_VERIFIED))
+        }
+    }
+}
+
+/// Whether the response proves that a promise was broken.
+fn broken_promise(
+    args: &ExchangeVerify,
+    (verifier, path): (&Verifier, &Path),
+    (request, response): (&[u8], &[u8]),
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
+    let malformed = |e: DecodeError| UsageError(format!("request: {e}"));
+    let receipt = Receipt::from_bytes(&read(path)?, &())
+        .map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
+    let judged = match args.op {
+        Operation::Search => {
+            let request = SearchRequest::from_bytes(request, &()).map_err(malformed)?;
+            verifier.broken_promise(&receipt, &request, response)
+        }
+        Operation::Absence => {
+            let request = AbsenceRequest::from_bytes(request, &()).map_err(malformed)?;
+            verifier.promise_to_nobody(&receipt, &request, response)
+        }
+        _ => return Err(UsageError("--receipt goes with search or absence".into()).into()),
+    };
+    match judged {
+        Ok(_) => {
+            let version = receipt.version;
+            report.result(
+                &json!({"result": "verified", "broken_promise": version}),
+                &format!("verified: the promise of version {version} was BROKEN"),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            report.result(
+                &json!({
+                    "result": "not-verified",
                     "check": error.check(),
                     "message": error.to_string(),
                 }),

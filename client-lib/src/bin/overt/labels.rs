@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use overt_client::keys::to_phrase;
-use overt_client::{Lookup, Published, Standing, State, VerificationCode};
+use overt_client::{
+    ClientError, Clock, Lookup, Published, Standing, State, SystemClock, VerificationCode,
+};
 use serde_json::{Value, json};
 
 use crate::args::{LookupArgs, Target, VerifyArgs};
@@ -29,13 +31,41 @@ pub(crate) async fn publish(
     let missing = || UsageError("a label and a file are needed".into());
     let label = target.label.as_deref().ok_or_else(missing)?;
     let value = read(target.file.as_deref().ok_or_else(missing)?)?;
-    let client = session.client(report).await?;
+    if register && target.no_wait {
+        let waits = "a registration shows a recovery phrase, which is worth the wait";
+        return Err(UsageError(waits.into()).into());
+    }
+    let mut client = session.client(report).await?;
+    if target.no_wait {
+        client = client.with_receipts();
+    }
     let (done, what) = match register {
-        true => (client.register(label, &value).await?, "registered"),
-        false => (client.update(label, &value).await?, "updated"),
+        true => (client.register(label, &value).await, "registered"),
+        false => (client.update(label, &value).await, "updated"),
     };
-    show_published(&done, what, report, target.qr)?;
+    if let Err(ClientError::Promised { version, deadline }) = done {
+        show_promised(label, version, deadline, report);
+        return Ok(ExitCode::SUCCESS);
+    }
+    show_published(&done?, what, report, target.qr)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_promised(label: &str, version: u32, deadline: u64, report: &Report) {
+    let seconds = deadline.saturating_sub(SystemClock.now()) / 1000;
+    report.result(
+        &json!({
+            "result": "promised",
+            "label": label,
+            "version": version,
+            "deadline_ms": deadline,
+        }),
+        &format!(
+            "{label}: version {version} is promised, and not in the log yet\n\
+             The directory signed that it will be within {seconds} seconds. `overt monitor` holds \
+             it to that."
+        ),
+    );
 }
 
 /// What was published, and the recovery phrase if it is new.
