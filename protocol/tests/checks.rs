@@ -53,6 +53,39 @@ fn lifetimes_must_exceed_the_monitoring_window() {
     Verifier::new(config).unwrap();
 }
 
+#[test]
+fn keys_that_prove_nothing_are_refused() {
+    let log = log(CipherSuite::Kt128Sha256Ed25519);
+    let small_order = {
+        let mut identity = vec![0; 32];
+        identity[0] = 1;
+        identity
+    };
+    let refused = |edit: &dyn Fn(&mut Configuration)| {
+        let mut config = log.config.clone();
+        edit(&mut config);
+        match Verifier::new(config) {
+            Err(ConfigurationError::Key(name)) => name,
+            other => panic!("{other:?}"),
+        }
+    };
+    let key = || small_order.clone();
+    assert_eq!(refused(&|c| c.vrf_public_key = key()), "vrf_public_key");
+    assert_eq!(
+        refused(&|c| c.signature_public_key = key()),
+        "signature_public_key"
+    );
+    let leaf_public_key = key();
+    let managed = DeploymentMode::ThirdPartyManagement { leaf_public_key };
+    assert_eq!(refused(&|c| c.mode = managed.clone()), "leaf_public_key");
+    let audited = DeploymentMode::ThirdPartyAuditing {
+        max_auditor_lag: 1,
+        auditor_start_pos: 0,
+        auditor_public_key: key(),
+    };
+    assert_eq!(refused(&|c| c.mode = audited.clone()), "auditor_public_key");
+}
+
 fn check(result: Result<impl Sized, VerifyError>) -> &'static str {
     result.err().map_or("accepted", |error| error.check())
 }

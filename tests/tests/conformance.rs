@@ -1,4 +1,5 @@
-//! `docs/conformance.md` names code and tests that exist, and none of the tests is ignored.
+//! The tables in `docs/conformance.md` and `docs/attacks.md` name code and tests that exist, and none
+//! of the tests is ignored.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +7,9 @@ use std::path::Path;
 
 const STRENGTHS: &str = "MUST, MUST NOT, SHOULD, SHOULD NOT, RECOMMENDED, REQUIRED, step";
 const ITEMS: &str = "fn struct enum trait const type mod";
+/// Why there is no test, or what one does not cover.
+const REASONS: [&str; 3] = ["n/a: ", "open: ", "needs auditors: "];
+const MISDEEDS: &str = "protocol/tests/simulation/misdeed.rs";
 
 /// Source files by their path from the top of the repository.
 #[derive(Default)]
@@ -15,7 +19,8 @@ impl Sources {
     fn get(&mut self, path: &str) -> Result<&str, String> {
         if !self.0.contains_key(path) {
             let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-            let text = std::fs::read_to_string(top.join(path)).map_err(|_| "no such file")?;
+            let text = std::fs::read_to_string(top.join(path));
+            let text = text.map_err(|_| format!("{path}: no such file"))?;
             self.0.insert(path.to_owned(), text);
         }
         Ok(&self.0[path])
@@ -35,8 +40,20 @@ fn defines(line: &str, name: &str) -> bool {
         || line.trim_start().starts_with(&format!("pub {name}: "))
 }
 
+/// The misdeeds that the simulation does.
+fn misdeeds(text: &str) -> impl Iterator<Item = &str> {
+    let all = text.split("const ALL").nth(1).unwrap_or_default();
+    let all = all.split("];").next().unwrap_or_default();
+    all.lines()
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.strip_suffix(','))
+}
+
 /// What is wrong with the test `name` in `text`, if anything is.
 fn check_test(text: &str, name: &str) -> Result<(), &'static str> {
+    if name.starts_with(char::is_uppercase) {
+        let is_done = misdeeds(text).any(|misdeed| misdeed == name);
+        return is_done.then_some(()).ok_or("not a misdeed that is done");
+    }
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let at = lines
         .iter()
@@ -57,63 +74,119 @@ fn check_test(text: &str, name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A row of a table, checked.
-fn check_row(row: &str, ids: &mut BTreeSet<String>, sources: &mut Sources) -> Result<(), String> {
-    let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
-    let &[id, section, requirement, strength, code, tests] = cells.as_slice() else {
+/// What a cell names, as paths and items.
+fn names(cell: &str) -> Result<Vec<(&str, &str)>, String> {
+    let all: Option<Vec<_>> = cell.split(", ").map(name).collect();
+    all.ok_or(format!("{cell:?} does not name items"))
+}
+
+fn name(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('`')?.strip_suffix('`')?.split_once("::")
+}
+
+/// A cell of tests, a reason why there are none, or tests and what they do not cover. Says whether
+/// it is a reason only.
+fn check_tests(cell: &str, sources: &mut Sources) -> Result<bool, String> {
+    let reason = |text: &str| {
+        REASONS
+            .iter()
+            .find_map(|r| Some(text.strip_prefix(r)?.len()))
+    };
+    let (tests, rest) = match (reason(cell), cell.split_once("; ")) {
+        (Some(length), _) => return (length > 0).then_some(true).ok_or("no reason".to_owned()),
+        (None, Some((tests, rest))) => (tests, Some(rest)),
+        (None, None) => (cell, None),
+    };
+    if rest.is_some_and(|rest| reason(rest).is_none_or(|length| length == 0)) {
+        return Err("what is not covered begins with a word for why".to_owned());
+    }
+    for (path, test) in names(tests)? {
+        let text = sources.get(path)?;
+        check_test(text, test).map_err(|e| format!("{path}::{test}: {e}"))?;
+    }
+    Ok(false)
+}
+
+/// A row of `docs/conformance.md`, after its id.
+fn check_requirement(cells: &[&str], sources: &mut Sources) -> Result<(), String> {
+    let &[section, requirement, strength, code, tests] = cells else {
         return Err(format!("{} cells", cells.len()));
     };
-    let number = id.strip_prefix(['P', 'A']).unwrap_or_default();
-    if number.parse::<u32>().is_err() || !ids.insert(id.to_owned()) {
-        return Err("the id is not one, or not the only one".to_owned());
-    }
     if section.is_empty() || requirement.is_empty() || !STRENGTHS.split(", ").any(|s| s == strength)
     {
         return Err("an empty cell, or an unknown strength".to_owned());
     }
-    let names = |cell: &str| -> Result<Vec<(String, String)>, String> {
-        let name = |name: &str| -> Option<(String, String)> {
-            let (path, item) = name
-                .strip_prefix('`')?
-                .strip_suffix('`')?
-                .split_once("::")?;
-            Some((path.to_owned(), item.to_owned()))
-        };
-        let all: Option<Vec<_>> = cell.split(", ").map(name).collect();
-        all.ok_or(format!("{cell:?} does not name items"))
-    };
-    let reason = tests.strip_prefix("n/a: ").or(tests.strip_prefix("open: "));
-    if code != "-" || reason.is_none() {
-        for (path, item) in names(code)? {
-            let text = sources.get(&path).map_err(|e| format!("{path}: {e}"))?;
-            if !text.lines().any(|line| defines(line, &item)) {
-                return Err(format!("{path} does not define {item}"));
-            }
+    let is_untested = check_tests(tests, sources)?;
+    if code == "-" && is_untested {
+        return Ok(());
+    }
+    for (path, item) in names(code)? {
+        let text = sources.get(path)?;
+        if !text.lines().any(|line| defines(line, item)) {
+            return Err(format!("{path} does not define {item}"));
         }
     }
-    match reason {
-        Some("") => Err("no reason".to_owned()),
-        Some(_) => Ok(()),
-        None => names(tests)?.iter().try_for_each(|(path, test)| {
-            let text = sources.get(path).map_err(|e| format!("{path}: {e}"))?;
-            check_test(text, test).map_err(|e| format!("{path}::{test}: {e}"))
-        }),
-    }
+    Ok(())
 }
 
-#[test]
-fn every_row_names_code_and_tests_that_exist() {
-    let mut sources = Sources::default();
-    let table = sources.get("docs/conformance.md").unwrap().to_owned();
+/// A row of `docs/attacks.md`, after its id.
+fn check_attack(cells: &[&str], sources: &mut Sources) -> Result<(), String> {
+    let &[misdeed, who, soon, tests, evidence] = cells else {
+        return Err(format!("{} cells", cells.len()));
+    };
+    if [misdeed, who, soon, evidence].contains(&"") {
+        return Err("an empty cell".to_owned());
+    }
+    check_tests(tests, sources).map(|_| ())
+}
+
+/// Checks the rows of a document, each of which begins with one of these letters and a number that
+/// no other row has. Returns the document.
+fn check_table(
+    path: &str,
+    letters: &[char],
+    least: usize,
+    check: impl Fn(&[&str], &mut Sources) -> Result<(), String>,
+    sources: &mut Sources,
+) -> String {
+    let table = sources.get(path).unwrap().to_owned();
     let rows = table.lines().filter(|line| line.starts_with("| "));
-    let rows: Vec<&str> = rows.filter(|row| !row.starts_with("| id ")).collect();
+    let is_head = |row: &&str| row.starts_with("| id ") || row.starts_with("| row ");
+    let rows: Vec<&str> = rows.filter(|row| !is_head(row)).collect();
     let mut ids = BTreeSet::new();
     let mut wrong = Vec::new();
     for row in &rows {
-        if let Err(error) = check_row(row, &mut ids, &mut sources) {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+        let number = cells[0].strip_prefix(letters).unwrap_or_default();
+        let result = match number.parse::<u32>().is_ok() && ids.insert(cells[0]) {
+            true => check(&cells[1..], sources),
+            false => Err("the id is not one, or not the only one".to_owned()),
+        };
+        if let Err(error) = result {
             wrong.push(format!("{row}\n  {error}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(rows.len() > 100, "{} rows", rows.len());
+    assert!(rows.len() >= least, "{} rows", rows.len());
+    table
+}
+
+#[test]
+fn every_requirement_names_code_and_tests_that_exist() {
+    let path = "docs/conformance.md";
+    let mut sources = Sources::default();
+    check_table(path, &['P', 'A'], 100, check_requirement, &mut sources);
+}
+
+#[test]
+fn every_attack_names_tests_that_exist_and_every_misdeed_is_there() {
+    let mut sources = Sources::default();
+    let letters = ['A', 'B', 'C', 'D', 'E', 'F'];
+    let path = "docs/attacks.md";
+    let table = check_table(path, &letters, 60, check_attack, &mut sources);
+    let all = sources.get(MISDEEDS).unwrap();
+    let is_missing = |name: &&str| !table.contains(&format!("`{MISDEEDS}::{name}`"));
+    let missing: Vec<_> = misdeeds(all).filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(misdeeds(all).count() > 30);
 }

@@ -363,6 +363,37 @@ async fn an_update_that_comes_too_early_is_queued() {
     assert!(event(&report, "credential").is_none(), "{report}");
 }
 
+#[tokio::test]
+async fn silence_is_overdue() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--batch-interval", "10ms"];
+    let environment = [
+        ("OVERT_SERVER_MAX_BEHIND", "2s"),
+        ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "2s"),
+        ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.2"),
+    ];
+    let server = Server::start(folder.path(), &arguments, &environment).unwrap();
+    let alice = Person::new(&server.url);
+    let key = alice.path("key");
+    std::fs::write(&key, "alice's key").unwrap();
+    alice.verified(&["register", "alice", key.to_str().unwrap()]);
+    alice.verified(&["monitor"]);
+    server.stop().unwrap();
+    until(&alice, &["monitor"], |report| {
+        let result = report["result"].as_str().unwrap();
+        assert!(["not-checkable", "overdue"].contains(&result), "{report}");
+        result == "overdue"
+    });
+    let alarms = alice.verified(&["alarms", "list"]);
+    assert_eq!(alarms[0]["code"], "overdue/unreachable", "{alarms}");
+    assert_eq!(alice.run(&["monitor"]).0, 6);
+    // Silence is no proof of anything: it ends when the directory answers again.
+    let address = server_address(&alice.url);
+    let _server = Server::start_at(address, folder.path(), &arguments, &environment).unwrap();
+    alice.verified(&["alarms", "accept", &alarms[0]["id"].to_string()]);
+    alice.verified(&["monitor"]);
+}
+
 fn server_address(url: &str) -> &str {
     url.strip_prefix("http://").unwrap()
 }

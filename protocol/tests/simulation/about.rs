@@ -222,6 +222,7 @@ impl Misdeed {
                     ("user walking", FORKED),
                     ("searcher", FORKED),
                     ("owner", FORKED),
+                    ("owner", &["no answer"]),
                     ("user walking", &["last-ahead", "head-max-behind"]),
                     ("searcher", &["last-ahead", "head-max-behind"]),
                     COMPARED,
