@@ -3,64 +3,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use base64::Engine;
-use overt_tests::{Server, User, binary};
+use overt_tests::{Person, Server, User, binary};
 use serde_json::Value;
 
 const TOKEN: &str = "a token for these tests";
-
-/// A person with a state of their own.
-struct Person {
-    home: tempfile::TempDir,
-    url: String,
-}
-
-impl Person {
-    fn new(url: &str) -> Self {
-        Self {
-            home: tempfile::tempdir().unwrap(),
-            url: url.to_owned(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(binary("overt").unwrap());
-        command
-            .env_clear()
-            .env("HOME", self.home.path())
-            .env("OVERT_TOKEN", TOKEN)
-            .args(["--json", "--quiet", "--directory", &self.url]);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> (i32, Value) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command().args(arguments).output().unwrap();
-        let json = serde_json::from_slice(&stdout).unwrap_or_else(|_| {
-            let error = String::from_utf8_lossy(&stderr);
-            panic!("{arguments:?}: {status}: {error}")
-        });
-        (status.code().unwrap(), json)
-    }
-
-    fn verified(&self, arguments: &[&str]) -> Value {
-        let (code, json) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {json}");
-        json
-    }
-}
 
 /// Ends with the test.
 struct Watch(Child);
@@ -152,7 +104,10 @@ fn start(folder: &Path) -> Server {
 async fn a_slipped_in_key_reaches_its_owner_with_evidence() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
-    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let (alice, bob) = (
+        Person::new(&server.url, TOKEN),
+        Person::new(&server.url, TOKEN),
+    );
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);
@@ -209,7 +164,10 @@ async fn a_slipped_in_key_reaches_its_owner_with_evidence() {
 async fn friends_compare_roots_and_send_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
-    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let (alice, bob) = (
+        Person::new(&server.url, TOKEN),
+        Person::new(&server.url, TOKEN),
+    );
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);
@@ -291,7 +249,10 @@ fn event<'j>(report: &'j Value, kind: &str) -> Option<&'j Value> {
 async fn contacts_monitor_until_a_distinguished_entry_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
-    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let (alice, bob) = (
+        Person::new(&server.url, TOKEN),
+        Person::new(&server.url, TOKEN),
+    );
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);
@@ -326,7 +287,10 @@ async fn contacts_monitor_until_a_distinguished_entry_agrees() {
 async fn an_update_that_comes_too_early_is_queued() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());
-    let (alice, bob) = (Person::new(&server.url), Person::new(&server.url));
+    let (alice, bob) = (
+        Person::new(&server.url, TOKEN),
+        Person::new(&server.url, TOKEN),
+    );
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);
@@ -403,7 +367,7 @@ async fn lost_memory_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--batch-interval", "10ms"];
     let server = Server::start(folder.path(), &arguments, &[]).unwrap();
-    let alice = Person::new(&server.url);
+    let alice = Person::new(&server.url, TOKEN);
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);

@@ -1,18 +1,23 @@
 //! `overt alarms`, and what becomes of a new alarm.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context;
 use overt_client::store::{Alarm, Store, StoredAlarm};
 use overt_client::{Clock, State, SystemClock};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use crate::args::{AlarmsCommand, MonitorArgs};
 use crate::labels::name;
 use crate::report::{Report, UsageError};
 use crate::session::Session;
+
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(
     command: &AlarmsCommand,
@@ -110,39 +115,75 @@ fn listed(url: &str, stored: &StoredAlarm) -> Value {
     })
 }
 
+/// Delivers every open alarm that was not delivered yet: by an earlier run that could not, or that
+/// another command raised. Says whether none is left.
+pub(crate) async fn deliver_open(
+    store: &Store,
+    url: &str,
+    args: &MonitorArgs,
+    report: &Report,
+) -> anyhow::Result<bool> {
+    let mut is_done = true;
+    for stored in open(store, url)? {
+        if stored.delivered_at.is_none() {
+            match deliver(url, &stored, args, report).await {
+                true => store.set_delivered(stored.id, SystemClock.now())?,
+                false => is_done = false,
+            }
+        }
+    }
+    Ok(is_done)
+}
+
 /// Tells people of a new alarm in every way that they asked for. That one way fails does not stop
-/// the others.
-pub(crate) async fn deliver(url: &str, stored: &StoredAlarm, args: &MonitorArgs, report: &Report) {
+/// the others. Says whether all went well.
+async fn deliver(url: &str, stored: &StoredAlarm, args: &MonitorArgs, report: &Report) -> bool {
     let alarm = &stored.alarm;
     report.notice(&text(stored));
     let mut json = listed(url, stored);
     if let Some(files) = alarm.evidence.as_deref().map(|dir| files(Path::new(dir))) {
         json["evidence_files"] = files;
     }
+    let mut failed = Vec::new();
     if let Some(address) = &args.webhook
         && let Err(error) = post(address, &json).await
     {
-        report.notice(&format!("overt: the webhook failed: {error:#}"));
+        failed.push(format!("the webhook failed: {error:#}"));
     }
     if let Some(program) = &args.exec
-        && let Err(error) = execute(program, &json)
+        && let Err(error) = execute(program, &json, args.exec_timeout).await
     {
-        report.notice(&format!("overt: {}: {error:#}", program.display()));
+        failed.push(format!("{}: {error:#}", program.display()));
     }
-    if args.notify {
-        let about = match alarm.label.is_empty() {
-            true => url.to_owned(),
-            false => name(&alarm.label),
-        };
-        let shown = Command::new("notify-send")
-            .args(["--urgency=critical", "--app-name=overt", "--"])
-            .arg(format!("overt: {} ({about})", alarm.code))
-            .arg(state_of(&alarm.code).explanation())
-            .status();
-        if !shown.as_ref().is_ok_and(std::process::ExitStatus::success) {
-            report.notice("overt: notify-send could not show the alarm");
-        }
+    if args.notify
+        && let Err(error) = notify(url, alarm).await
+    {
+        failed.push(format!("notify-send: {error:#}"));
     }
+    for failure in &failed {
+        let id = stored.id;
+        report.warning(&format!(
+            "alarm {id} is not delivered, to be tried again: {failure}"
+        ));
+    }
+    failed.is_empty()
+}
+
+async fn notify(url: &str, alarm: &Alarm) -> anyhow::Result<()> {
+    let about = match alarm.label.is_empty() {
+        true => url.to_owned(),
+        false => name(&alarm.label),
+    };
+    let shown = Command::new("notify-send")
+        .args(["--urgency=critical", "--app-name=overt", "--"])
+        .arg(format!("overt: {} ({about})", alarm.code))
+        .arg(state_of(&alarm.code).explanation())
+        .kill_on_drop(true)
+        .status();
+    let status = tokio::time::timeout(NOTIFY_TIMEOUT, shown).await;
+    let status = status.context("it does not come back")??;
+    anyhow::ensure!(status.success(), "{status}");
+    Ok(())
 }
 
 /// The kept files in base64, so that whoever gets the alarm can replay them.
@@ -161,7 +202,7 @@ fn files(dir: &Path) -> Value {
 
 async fn post(address: &str, json: &Value) -> anyhow::Result<()> {
     let client = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(20))
+        .timeout(WEBHOOK_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let answer = client
@@ -174,12 +215,26 @@ async fn post(address: &str, json: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn execute(program: &Path, json: &Value) -> anyhow::Result<()> {
-    let mut child = Command::new(program).stdin(Stdio::piped()).spawn()?;
+/// Runs a program with the alarm on its standard input. What it prints goes to the log.
+async fn execute(program: &Path, json: &Value, limit: Duration) -> anyhow::Result<()> {
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(std::io::stderr())
+        .kill_on_drop(true)
+        .spawn()?;
     let mut input = child.stdin.take().context("no standard input")?;
-    writeln!(input, "{json}")?;
-    drop(input);
-    let status = child.wait()?;
+    let alarm = format!("{json}\n");
+    let run = async {
+        // Whether it reads what it is told is its own affair.
+        let _ = input.write_all(alarm.as_bytes()).await;
+        drop(input);
+        child.wait().await
+    };
+    let Ok(status) = tokio::time::timeout(limit, run).await else {
+        child.kill().await?;
+        anyhow::bail!("killed, because it took longer than {limit:?}");
+    };
+    let status = status?;
     anyhow::ensure!(status.success(), "{status}");
     Ok(())
 }

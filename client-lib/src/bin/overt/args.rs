@@ -212,9 +212,13 @@ pub(crate) struct MonitorArgs {
         hide_env_values = true
     )]
     pub(crate) webhook: Option<String>,
-    /// Run this program for each new alarm, which is on its standard input as JSON.
+    /// Run this program for each new alarm, which is on its standard input as JSON. What cannot be
+    /// delivered is tried again, so the same alarm (by its id) may come more than once.
     #[arg(long, value_name = "PROGRAM", env = "OVERT_ALARM_COMMAND")]
     pub(crate) exec: Option<PathBuf>,
+    /// How long that program may take before it is killed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) exec_timeout: Duration,
     /// Show each new alarm as a desktop notification (by notify-send).
     #[arg(long)]
     pub(crate) notify: bool,

@@ -5,17 +5,22 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use futures_util::StreamExt;
 use overt_client::SystemClock;
 use overt_client::client::Finality;
 use overt_client::{Client, Clock, Event, HttpTransport, Monitoring, Pace, State};
 use serde_json::{Value, json};
 
-use crate::alarms::{deliver, open, state_of};
+use crate::alarms::{deliver_open, open, state_of};
 use crate::args::MonitorArgs;
 use crate::labels::name;
 use crate::report::{Report, state_code};
 use crate::session::Session;
+
+/// The first pause before an alarm is delivered again, and the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn run(
     args: &MonitorArgs,
@@ -25,24 +30,47 @@ pub(crate) async fn run(
     let client = session.client(report).await?;
     if !args.watch {
         let done = client.monitor().await;
-        let state = tell(&client, &done, args, report).await?;
+        raise(&client, &done)?;
+        deliver_open(client.store(), &client.directory().url, args, report).await?;
+        let state = tell(&client, &done, report)?;
         return Ok(ExitCode::from(state_code(state)));
     }
+    tokio::select! {
+        () = stopped() => Ok(ExitCode::SUCCESS),
+        error = watch(&client, args, report) => error,
+    }
+}
+
+/// Goes on until something fails that is not the directory's.
+async fn watch(
+    client: &Client<HttpTransport>,
+    args: &MonitorArgs,
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
     let window = client.directory().config.reasonable_monitoring_window;
     let mut pace = Pace::of_window(Duration::from_millis(window));
     if let Some(every) = args.every {
         pace.every = every;
         pace.retry = pace.retry.min(every);
     }
-    let mut stop = pin!(stopped());
     let mut passes = pin!(client.watch(pace));
+    // Time to the next attempt to deliver what could not be delivered.
+    let mut retry: Option<Duration> = None;
     loop {
-        tokio::select! {
-            () = &mut stop => return Ok(ExitCode::SUCCESS),
-            done = passes.next() => {
-                let Some(done) = done else { return Ok(ExitCode::SUCCESS) };
-                tell(&client, &done, args, report).await?;
-            }
+        let pass = tokio::select! {
+            pass = passes.next() => Some(pass.context("the watch has ended")?),
+            () = tokio::time::sleep(retry.unwrap_or_default()), if retry.is_some() => None,
+        };
+        if let Some(done) = &pass {
+            raise(client, done)?;
+        }
+        let url = &client.directory().url;
+        retry = match deliver_open(client.store(), url, args, report).await? {
+            true => None,
+            false => Some(retry.map_or(FIRST_RETRY, |retry| (retry * 2).min(LONGEST_RETRY))),
+        };
+        if let Some(done) = &pass {
+            tell(client, done, report)?;
         }
     }
 }
@@ -61,25 +89,22 @@ async fn stopped() {
     }
 }
 
-/// Reports a pass, and raises what is new in it. Returns the gravest state that nobody accepted.
-async fn tell(
+/// Raises what is new in a pass.
+fn raise(client: &Client<HttpTransport>, done: &Monitoring) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    for alarm in done.events.iter().filter_map(|event| event.alarm(now)) {
+        client.store().raise(&client.directory().url, &alarm)?;
+    }
+    Ok(())
+}
+
+/// Reports a pass. Returns the gravest state that nobody accepted.
+fn tell(
     client: &Client<HttpTransport>,
     done: &Monitoring,
-    args: &MonitorArgs,
     report: &Report,
 ) -> anyhow::Result<State> {
     let url = &client.directory().url;
-    let now = SystemClock.now();
-    for alarm in done.events.iter().filter_map(|event| event.alarm(now)) {
-        client.store().raise(url, &alarm)?;
-    }
-    // Those too that an earlier run could not deliver, or that another command raised.
-    for stored in open(client.store(), url)? {
-        if stored.delivered_at.is_none() {
-            deliver(url, &stored, args, report).await;
-            client.store().set_delivered(stored.id, now)?;
-        }
-    }
     let alarms = open(client.store(), url)?;
     let worst = alarms
         .iter()

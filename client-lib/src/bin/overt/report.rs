@@ -91,6 +91,11 @@ impl Report {
         }
     }
 
+    /// Something that must not get lost, however quiet the command is to be.
+    pub(crate) fn warning(&self, text: &str) {
+        eprintln!("overt: {text}");
+    }
+
     /// The end of a command that failed.
     pub(crate) fn failure(&self, error: &anyhow::Error) -> ExitCode {
         let code = exit_code(error);
