@@ -5,7 +5,12 @@
 //! module holds what server, auditor and client must agree on. Specifications are those of C2SP at
 //! commit 5ba5ee8; "tlog-tiles" and its like stand for `c2sp.org/tlog-tiles`.
 
+pub mod checkpoint;
+pub mod cosignature;
+pub mod key;
+pub mod note;
 pub mod record;
+mod text;
 pub mod tile;
 pub mod tiled_tree;
 pub mod tree;
