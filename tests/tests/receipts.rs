@@ -2,14 +2,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use overt_protocol::codec::Encode;
 use overt_protocol::receipt::Promised;
 use overt_protocol::wire::UpdateRequest;
-use overt_tests::{Server, User, binary};
-use serde_json::Value;
+use overt_tests::{Person, Server, User};
 
 const TOKEN: &str = "a token for these tests";
 
@@ -116,37 +114,20 @@ async fn promises_are_kept_through_crashes() {
     assert_eq!((found.version(), found.value()), (2, b"third".as_slice()));
 }
 
-/// Runs `overt` for a person. Returns its exit code and what it says.
-fn overt(home: &Path, url: &str, arguments: &[&str]) -> (i32, Value) {
-    let output = Command::new(binary("overt").unwrap())
-        .env_clear()
-        .env("HOME", home)
-        .env("OVERT_TOKEN", TOKEN)
-        .args(["--json", "--quiet", "--directory", url])
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
-    (output.status.code().unwrap(), json)
-}
-
 #[test]
 fn a_broken_promise_is_proved_to_anyone() {
     let folder = tempfile::tempdir().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let home = home.path();
-    for value in ["first", "second", "third"] {
-        std::fs::write(home.join(value), value).unwrap();
-    }
-    let path = |name: &str| home.join(name).display().to_string();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = port.local_addr().unwrap().to_string();
     drop(port);
     let start = |interval| server_at(&address, folder.path(), (interval, "1s"));
     let server = start("10ms");
-    let url = server.url.clone();
-    let run = |arguments: &[&str]| overt(home, &url, arguments);
+    let alice = Person::new(&server.url, TOKEN);
+    let path = |name: &str| alice.path(name).display().to_string();
+    for value in ["first", "second", "third"] {
+        std::fs::write(path(value), value).unwrap();
+    }
+    let run = |arguments: &[&str]| alice.run(arguments);
     let (code, waits) = run(&["register", "alice", &path("first"), "--no-wait"]);
     assert_eq!(code, 2, "{waits}");
     assert_eq!(run(&["register", "alice", &path("first")]).0, 0);
@@ -196,7 +177,7 @@ fn a_broken_promise_is_proved_to_anyone() {
     assert_eq!((code, &proved["broken_promise"]), (0, &2.into()));
     let mut forged = std::fs::read(file("receipt.bin")).unwrap();
     *forged.last_mut().unwrap() ^= 1;
-    std::fs::write(home.join("forged"), forged).unwrap();
+    std::fs::write(path("forged"), forged).unwrap();
     let (code, refused) = verify(&path("forged"));
     assert_eq!((code, &refused["check"]), (5, &"receipt-signature".into()));
 }

@@ -337,7 +337,7 @@ async fn silence_is_overdue() {
         ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.2"),
     ];
     let server = Server::start(folder.path(), &arguments, &environment).unwrap();
-    let alice = Person::new(&server.url);
+    let alice = Person::new(&server.url, TOKEN);
     let key = alice.path("key");
     std::fs::write(&key, "alice's key").unwrap();
     alice.verified(&["register", "alice", key.to_str().unwrap()]);
