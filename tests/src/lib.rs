@@ -1,10 +1,13 @@
 //! Programs under test as real processes, and a bare user of the protocol for what the client
-//! library would never do.
+//! library would never do; and the maker of the test vectors.
 
 mod auditor;
 mod person;
 mod server;
+#[path = "../../protocol/tests/support/mod.rs"]
+mod support;
 mod user;
+pub mod vectors;
 
 pub use auditor::Auditor;
 pub use person::Person;
