@@ -1,18 +1,25 @@
-//! `overt exchange verify` on another implementation's sessions: every step, with the state
-//! carried from step to step in files.
+//! `overt exchange verify` on another implementation's sessions, and what it is made of on ours:
+//! every step, with the state carried from step to step in files.
 
 use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
+use overt_client::exchange::{self, ExchangeError};
+use overt_client::kept::KeptState;
+use overt_protocol::codec::Decode;
+use overt_protocol::user::Verifier;
+use overt_protocol::wire::Configuration;
 use serde_json::Value;
 
-fn vectors() -> Value {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/vectors/suite2-mode1.json"
-    );
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+
+fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn vectors() -> Value {
+    read(&Path::new(VECTORS).join("suite2-mode1.json"))
 }
 
 fn put(dir: &Path, name: &str, hex_text: &Value) -> String {
@@ -64,6 +71,45 @@ fn every_session_step_is_judged_as_expected() {
         }
     }
     assert_eq!(steps, 80);
+}
+
+/// Our own sessions: both suites, all modes, with a lifetime and without.
+#[test]
+fn our_own_sessions_are_judged_as_expected() {
+    let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let mut steps = 0;
+    for entry in fs::read_dir(Path::new(VECTORS).join("overt")).unwrap() {
+        let vectors = read(&entry.unwrap().path());
+        let Some(sessions) = vectors["sessions"].as_array() else {
+            continue;
+        };
+        let config = Configuration::from_bytes(&bytes(&vectors["configuration"]), &()).unwrap();
+        let verifier = Verifier::new(config).unwrap();
+        for session in sessions {
+            let mut state = KeptState::default().to_bytes().unwrap();
+            for step in session["steps"].as_array().unwrap() {
+                // Not every step is an exchange: to make a credential, and to replay the log.
+                let Ok(operation) = step["op"].as_str().unwrap().parse() else {
+                    continue;
+                };
+                let kept = KeptState::from_bytes(&state).unwrap();
+                let responses = step["responses"].as_array().unwrap();
+                let response: Vec<u8> = responses.iter().flat_map(bytes).collect();
+                let (request, now) = (bytes(&step["request"]), step["now_ms"].as_u64().unwrap());
+                let new = exchange::verify(&verifier, &kept, operation, &request, &response, now);
+                let name = format!("{}: {}", session["name"], step["name"]);
+                match (step["check"].as_str(), new) {
+                    (None, Ok(new)) => state = new.to_bytes().unwrap(),
+                    (Some(check), Err(ExchangeError::Response(error))) => {
+                        assert_eq!(error.check(), check, "{name}");
+                    }
+                    (expected, result) => panic!("{name}: {expected:?}, {:?}", result.err()),
+                }
+                steps += 1;
+            }
+        }
+    }
+    assert!(steps > 500, "{steps}");
 }
 
 /// The first step of a session, as files in `dir`.

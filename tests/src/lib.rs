@@ -4,6 +4,8 @@
 mod auditor;
 mod person;
 mod server;
+#[path = "../../protocol/tests/support/session.rs"]
+mod session;
 #[path = "../../protocol/tests/support/mod.rs"]
 mod support;
 mod user;

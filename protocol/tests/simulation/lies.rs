@@ -144,10 +144,16 @@ impl Liar {
         let log = &self.logs[0];
         let label = TARGET.as_bytes();
         let is_greatest = request.version.is_none();
-        let (full_tree_head, search) = truth(log, request.last, label, |view| match is_greatest {
-            true => greatest_version(view, version),
-            false => fixed_version(view, version),
-        });
+        let (full_tree_head, search) =
+            truth(
+                &log.published(),
+                request.last,
+                label,
+                |view| match is_greatest {
+                    true => greatest_version(view, version),
+                    false => fixed_version(view, version),
+                },
+            );
         SearchResponse {
             full_tree_head,
             version: is_greatest.then_some(version),
@@ -192,7 +198,7 @@ impl Liar {
         let count = request.values.len() as u64;
         let new = NewVersions::after(previous, count, position)?;
         let progress = self.progress((0, None), previous);
-        let (full_tree_head, update) = truth(log, request.last, label, |view| {
+        let (full_tree_head, update) = truth(&log.published(), request.last, label, |view| {
             update_label(view, &progress, new)
         });
         let step = |version: u32| BinaryLadderStep {
@@ -253,7 +259,7 @@ impl Liar {
         }
         let map = map_of(&request.entries);
         let label = TARGET.as_bytes();
-        let (full_tree_head, proof) = truth(log, request.last, label, |view| {
+        let (full_tree_head, proof) = truth(&log.published(), request.last, label, |view| {
             contact_monitor(view, &map, Some(request.start))?;
             owner_monitor(view, &progress)
         });
@@ -267,7 +273,7 @@ impl Liar {
     pub(crate) fn true_monitor(&self, request: &ContactMonitorRequest) -> MonitorResponse {
         let map = map_of(&request.entries);
         let (log, label) = (&self.logs[0], &request.label);
-        let (full_tree_head, proof) = truth(log, request.last, label, |view| {
+        let (full_tree_head, proof) = truth(&log.published(), request.last, label, |view| {
             contact_monitor(view, &map, None)
         });
         MonitorResponse {

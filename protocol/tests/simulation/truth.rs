@@ -9,7 +9,7 @@ use overt_protocol::log_tree::BatchProof;
 use overt_protocol::prefix_tree::{STAND_IN, prove};
 use overt_protocol::wire::*;
 
-use crate::support::{MemoryError, MemoryLog};
+use crate::support::{MemoryError, MemoryLog, Published};
 
 pub(crate) struct Truth<'l> {
     log: &'l MemoryLog,
@@ -57,12 +57,12 @@ impl Source for Truth<'_> {
 
 /// Runs an algorithm for a user who advertised `last`, as far as it gets, and completes the proof.
 pub(crate) fn truth<'l, T>(
-    log: &'l MemoryLog,
+    at: &Published<'l>,
     last: Option<u64>,
     label: &'l [u8],
     algorithm: impl FnOnce(&mut View<'l, Truth<'l>>) -> Result<T, MemoryError>,
 ) -> (FullTreeHead, CombinedTreeProof) {
-    let size = log.tip.size;
+    let (log, size) = (at.log, at.size);
     let entry = |position: u64| log.entries[position as usize];
     let retained: Vec<_> = last.into_iter().flat_map(frontier).collect();
     let retained: Vec<_> = retained.into_iter().map(|p| (p, entry(p))).collect();
@@ -78,18 +78,20 @@ pub(crate) fn truth<'l, T>(
     let mut proof = source.proof;
     let without_root = inspected.without_root().into_iter();
     proof.prefix_roots = without_root.map(|p| entry(p).prefix_tree).collect();
-    let plan = BatchProof::plan(size, &inspected.proved, last, None);
-    proof.inclusion.elements = plan
-        .elements()
-        .map(|subtree| log.subtrees[&subtree])
-        .collect();
     let head = match last == Some(size) {
         true => FullTreeHead::Same,
         false => FullTreeHead::Updated {
             tree_head: log.heads[size as usize - 1].clone(),
-            auditor_tree_head: None,
+            auditor_tree_head: at.auditor.clone(),
         },
     };
+    let auditor = at.auditor.as_ref().filter(|_| last != Some(size));
+    let auditor_size = auditor.map(|auditor| auditor.tree_size);
+    let plan = BatchProof::plan(size, &inspected.proved, last, auditor_size);
+    proof.inclusion.elements = plan
+        .elements()
+        .map(|subtree| log.subtrees[&subtree])
+        .collect();
     (head, proof)
 }
 

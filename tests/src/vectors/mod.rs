@@ -5,24 +5,30 @@ mod crypto;
 mod examples;
 mod fields;
 mod prefix_tree;
+mod script;
+mod sessions;
 mod setting;
 mod structures;
 mod trees;
+mod world;
 
 use overt_protocol::codec::Encode;
 use overt_protocol::suite::sha256;
 use serde_json::{Value, json};
+use setting::Setting;
 
 /// The draft that the vectors follow.
 const DRAFT: &str = "526cc8a (2026-08-18)";
 
 /// Every file: its name and contents. The same each time.
 pub fn files() -> Vec<(String, String)> {
-    let files = [
-        ("crypto", crypto::file()),
-        ("structures", structures::file()),
-        ("trees", trees::file()),
+    let mut files = vec![
+        ("crypto".to_owned(), crypto::file()),
+        ("structures".to_owned(), structures::file()),
+        ("trees".to_owned(), trees::file()),
     ];
+    let settings = Setting::all().into_iter();
+    files.extend(settings.map(|setting| (setting.name(), sessions::file(setting))));
     files
         .iter()
         .map(|(name, contents)| (format!("{name}.json"), text(contents)))

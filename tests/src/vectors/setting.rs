@@ -3,6 +3,8 @@
 use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::wire::{Configuration, DeploymentMode};
 
+use serde_json::{Value, json};
+
 use super::seed;
 
 /// The Reasonable Monitoring Window, in milliseconds.
@@ -36,6 +38,12 @@ impl Setting {
         out
     }
 
+    /// The stem of a file's name.
+    pub(super) fn name(&self) -> String {
+        let lifetime = if self.lifetime { "-lifetime" } else { "" };
+        format!("suite{}-mode{}{lifetime}", self.suite.to_u16(), self.mode)
+    }
+
     /// The private key of the log.
     pub(super) fn signing_key(&self) -> SigningKey {
         self.key("signature")
@@ -57,6 +65,20 @@ impl Setting {
 
     pub(super) fn vrf_key(&self) -> VrfSecretKey {
         VrfSecretKey::from_bytes(self.suite, &seed("vrf")).unwrap()
+    }
+
+    /// The private keys as a file holds them.
+    pub(super) fn private_keys(&self) -> Value {
+        let mut keys = json!({});
+        let mut add = |name: &str| keys[name] = json!(hex::encode(seed(name)));
+        add("signature");
+        add("vrf");
+        match self.mode {
+            2 => add("leaf"),
+            3 => add("auditor"),
+            _ => {}
+        }
+        keys
     }
 
     pub(super) fn configuration(&self) -> Configuration {
