@@ -8,6 +8,8 @@ mod server;
 mod session;
 #[path = "../../protocol/tests/support/mod.rs"]
 mod support;
+#[path = "../../protocol/tests/simulation/truth.rs"]
+mod truth;
 mod user;
 pub mod vectors;
 

@@ -160,6 +160,20 @@ fn of_configuration(all: &mut Structures, config: &Configuration) {
         };
         all.with("Credential", &credential, config);
     }
+    if managed {
+        let update = ManagerUpdateRequest {
+            last: Some(3),
+            label: label(),
+            greatest_version: Some(7),
+            values: vec![value.clone()],
+            signed_version: 8,
+        };
+        all.with("ManagerUpdateRequest", &update, config);
+    }
+    // The rest of the responses depend on it in the same places.
+    if config.mode != DeploymentMode::ContactMonitoring {
+        return;
+    }
     for name in [
         "ContactMonitorResponse",
         "OwnerMonitorResponse",
@@ -184,16 +198,6 @@ fn of_configuration(all: &mut Structures, config: &Configuration) {
         absence: combined(),
     };
     all.with("AbsenceResponse", &absence, config);
-    let update = ManagerUpdateRequest {
-        last: Some(3),
-        label: label(),
-        greatest_version: Some(7),
-        values: vec![value],
-        signed_version: 8,
-    };
-    if managed {
-        all.with("ManagerUpdateRequest", &update, config);
-    }
 }
 
 /// What is hashed or signed.

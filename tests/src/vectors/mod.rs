@@ -4,6 +4,7 @@
 mod crypto;
 mod examples;
 mod fields;
+mod negatives;
 mod prefix_tree;
 mod script;
 mod sessions;
@@ -44,7 +45,7 @@ fn hexed<T: Encode>(value: &T) -> Value {
     json!(hex::encode(value.to_bytes().unwrap()))
 }
 
-/// JSON with a line for each member, but lists of numbers and short strings on one.
+/// JSON with a line for each member, but what is short or a list of numbers on one line.
 fn text(value: &Value) -> String {
     let mut out = String::new();
     write(&mut out, value, 1);
@@ -53,37 +54,39 @@ fn text(value: &Value) -> String {
 }
 
 fn write(out: &mut String, value: &Value, depth: usize) {
-    let line = |out: &mut String, depth: usize| {
-        out.push('\n');
+    let compact = value.to_string();
+    let is_numbers = |items: &Vec<Value>| items.iter().all(Value::is_number);
+    if compact.len() <= 100 || value.as_array().is_some_and(is_numbers) {
+        out.push_str(&compact);
+        return;
+    }
+    let line = |out: &mut String, index: usize| {
+        out.push_str(if index > 0 { ",\n" } else { "\n" });
         out.extend(std::iter::repeat_n(' ', depth));
     };
-    let comma = |out: &mut String, index: usize| {
-        if index > 0 {
-            out.push(',');
-        }
+    let close = |out: &mut String, bracket: char| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', depth - 1));
+        out.push(bracket);
     };
     match value {
-        Value::Object(members) if !members.is_empty() => {
+        Value::Object(members) => {
             out.push('{');
             for (i, (name, member)) in members.iter().enumerate() {
-                comma(out, i);
-                line(out, depth);
+                line(out, i);
                 out.push_str(&format!("{}: ", json!(name)));
                 write(out, member, depth + 1);
             }
-            line(out, depth - 1);
-            out.push('}');
+            close(out, '}');
         }
-        Value::Array(items) if items.iter().any(|item| !item.is_number()) => {
+        Value::Array(items) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
-                comma(out, i);
-                line(out, depth);
+                line(out, i);
                 write(out, item, depth + 1);
             }
-            line(out, depth - 1);
-            out.push(']');
+            close(out, ']');
         }
-        other => out.push_str(&other.to_string()),
+        _ => out.push_str(&compact),
     }
 }

@@ -60,7 +60,6 @@ ask! {
     |at, r: MakeCredential| "make_credential", &r.0.label, provider::search(at, &r.0)
         => SearchResponse;
     |at, r: Received| "credential", &r.0, r.made(at) => Credential;
-    |at, r: Audit| "audit", none(r), r.audited(at) => Audited;
 }
 
 /// The label of what is about none.
@@ -101,12 +100,21 @@ impl Received {
     }
 }
 
-impl Audit {
-    fn audited(&self, at: &Published<'_>) -> Result<Audited, MemoryError> {
+impl Ask for Audit {
+    const OP: &'static str = "audit";
+    type Answer = Audited;
+
+    fn label(&self) -> &[u8] {
+        none(self)
+    }
+    fn answer(&self, at: &Published<'_>) -> Result<Audited, MemoryError> {
         Ok(Audited {
             update: provider::auditor_update(at, self.0)?,
             head: at.tree_head().clone(),
         })
+    }
+    fn responses(Audited { update, head }: &Audited) -> Vec<Vec<u8>> {
+        vec![update.to_bytes().unwrap(), head.to_bytes().unwrap()]
     }
 }
 
@@ -130,13 +138,6 @@ impl Encode for Received {
 impl Encode for Audit {
     fn encode(&self, w: &mut Writer) {
         w.u64(self.0);
-    }
-}
-
-impl Encode for Audited {
-    fn encode(&self, w: &mut Writer) {
-        self.update.encode(w);
-        self.head.encode(w);
     }
 }
 
@@ -183,6 +184,12 @@ impl<'w> Script<'w> {
         self.steps.push(step);
     }
 
+    /// An answer that verifies, although the log of the file would not give it.
+    pub(super) fn deceived<A: Ask>(&mut self, size: u64, request: &A, answer: &A::Answer) {
+        self.accept(size, request, answer);
+        self.note("honest", json!(false));
+    }
+
     /// Says more about the last step.
     pub(super) fn note(&mut self, name: &str, value: Value) {
         self.steps.last_mut().unwrap()[name] = value;
@@ -192,6 +199,63 @@ impl<'w> Script<'w> {
     pub(super) fn receive(&mut self, size: u64, label: &str) {
         let credential = self.user.made.clone().unwrap();
         self.accept(size, &Received(label.into()), &credential);
+    }
+
+    /// Whether an answer verifies.
+    pub(super) fn would_accept<A: Ask>(&self, size: u64, request: &A, answer: &A::Answer) -> bool {
+        let mut tried = Self {
+            user: self.user.clone(),
+            ..Self::new(self.world, self.name)
+        };
+        let (now, responses) = (self.world.now(size), A::responses(answer));
+        tried.step(size, now, request, &responses).1.is_ok()
+    }
+
+    /// An answer that does not pass `check`.
+    pub(super) fn reject<A: Ask>(
+        &mut self,
+        (why, check): (&str, &str),
+        size: u64,
+        request: &A,
+        answer: &A::Answer,
+    ) {
+        let responses = A::responses(answer);
+        self.reject_bytes(
+            (why, check),
+            (size, self.world.now(size)),
+            request,
+            &responses,
+        );
+    }
+
+    /// An honest answer, changed so that it does not pass `check`.
+    pub(super) fn tampered<A: Ask>(
+        &mut self,
+        reason: (&str, &str),
+        size: u64,
+        (request, honest): (&A, &A::Answer),
+        change: impl FnOnce(&mut A::Answer),
+    ) {
+        let mut answer = honest.clone();
+        change(&mut answer);
+        self.reject(reason, size, request, &answer);
+    }
+
+    /// The same for any bytes at any time.
+    pub(super) fn reject_bytes<A: Ask>(
+        &mut self,
+        (why, check): (&str, &str),
+        (size, now): (u64, u64),
+        request: &A,
+        responses: &[Vec<u8>],
+    ) {
+        let (mut step, result) = self.step::<A>(size, now, request, responses);
+        let found = result.err().map(|error| error.check);
+        assert_eq!(found, Some(check), "{}: {why}", self.name);
+        step["expect"] = json!("reject");
+        step["check"] = json!(check);
+        step["why"] = json!(why);
+        self.steps.push(step);
     }
 
     fn step<A: Ask>(

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::script::{Audit, Script};
 use super::setting::Setting;
 use super::world::{SIZE, World};
-use super::{DRAFT, hexed};
+use super::{DRAFT, hexed, negatives};
 
 /// The file of a setting.
 pub(super) fn file(setting: Setting) -> Value {
@@ -34,7 +34,7 @@ fn sessions(w: &World) -> Vec<Value> {
         credentials(w),
         absence(w),
     ];
-    if !w.setting.lifetime {
+    if w.setting.is_plain() {
         out.push(owner_of_busy_label(w));
     }
     match w.setting.mode {
@@ -42,6 +42,7 @@ fn sessions(w: &World) -> Vec<Value> {
         3 => out.push(auditor(w)),
         _ => {}
     }
+    out.extend(negatives::sessions(w));
     out
 }
 
@@ -53,7 +54,6 @@ fn searcher(w: &World) -> Value {
         (13, "alice", Some(4)),
         (20, "alice", None),
         (20, "carol", Some(3)),
-        (SIZE, "alice", None),
         (SIZE, "dave", Some(0)),
         (SIZE, "erin", Some(2)),
         (SIZE, "bob", None),
@@ -186,6 +186,9 @@ fn absence(w: &World) -> Value {
 fn auditor(w: &World) -> Value {
     let mut s = Script::new(w, "auditor");
     for position in 0..SIZE {
+        if w.setting.lifetime && position == 23 {
+            negatives::removals(w, &mut s, position);
+        }
         s.honest(position + 1, &Audit(position));
     }
     s.finish()

@@ -38,6 +38,11 @@ impl Setting {
         out
     }
 
+    /// Ed25519 without a lifetime: what need not be in every file is in that of its mode.
+    pub(super) fn is_plain(&self) -> bool {
+        self.suite == CipherSuite::Kt128Sha256Ed25519 && !self.lifetime
+    }
+
     /// The stem of a file's name.
     pub(super) fn name(&self) -> String {
         let lifetime = if self.lifetime { "-lifetime" } else { "" };

@@ -104,10 +104,10 @@ fn renamed(name: &str, mut fields: Value) -> Value {
     fields
 }
 
-/// The first encoding for each kind of refusal: cut short, with a byte too many, and with one byte
+/// The first encoding for each kind of refusal: cut in half, with a byte too many, and with one byte
 /// changed to what may stand in no enumeration or presence octet and is a large count.
 fn refused(bytes: &[u8], error: impl Fn(&[u8]) -> Option<DecodeError>) -> Value {
-    let cut = bytes[..bytes.len() - 1].to_vec();
+    let cut = bytes[..bytes.len() / 2].to_vec();
     let long = [bytes, &[0]].concat();
     let changed = (0..bytes.len()).map(|at| {
         let mut wrong = bytes.to_vec();

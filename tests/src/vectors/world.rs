@@ -1,6 +1,7 @@
 //! The log that the sessions are about: one history for every setting.
 
 use overt_protocol::auditor::{AuditError, AuditorState};
+use overt_protocol::codec::Encode;
 use overt_protocol::provider::{Directory, auditor_update};
 use overt_protocol::user::Verifier;
 use overt_protocol::wire::*;
@@ -19,7 +20,7 @@ const HISTORY: [(u64, &[(&str, usize)]); SIZE as usize] = [
     (0, &[("alice", 1), ("zoe", 1)]),
     (9_000, &[("bob", 1)]),
     (4_000, &[("carol", 1), ("yan", 1)]),
-    (12_000, &[("alice", 1)]),
+    (12_000, &[("alice", 1), ("yan", 3)]),
     (15_000, &[("alice", 1), ("bob", 1)]),
     (3_000, &[("erin", 1)]),
     (11_000, &[("alice", 2)]),
@@ -69,10 +70,20 @@ impl World {
 
     /// A log that holds other values from the entry at `fork` on.
     pub(super) fn forked(setting: Setting, fork: u64) -> Self {
+        Self::build(setting, fork, None)
+    }
+
+    /// A log that forgets, from the entry at `position` on, what the entry before it added.
+    pub(super) fn forgetful(setting: Setting, position: u64) -> Self {
+        Self::build(setting, SIZE, Some(position))
+    }
+
+    fn build(setting: Setting, fork: u64, forgets: Option<u64>) -> Self {
         let config = setting.configuration();
         let verifier = Verifier::new(config.clone()).unwrap();
         let mut log = MemoryLog::with_config(config, setting.signing_key(), setting.vrf_key());
         log.leaf_key = setting.leaf_key();
+        log.removes = true;
         let mut now = START;
         for (position, (step, added)) in (0..).zip(HISTORY) {
             now += step;
@@ -85,6 +96,9 @@ impl World {
             let managed = setting.mode == 2;
             let skipped = SKIPPED.iter().filter(|(at, ..)| managed && *at == position);
             let skipped: Vec<_> = skipped.map(|(_, label, count)| (*label, *count)).collect();
+            if forgets == Some(position) {
+                log.tip.prefix_root = log.roots[position as usize - 2];
+            }
             log.push_after_skipping(now, &skipped, new);
         }
         let mut world = Self {
@@ -105,15 +119,18 @@ impl World {
         let mut state = AuditorState::empty();
         let mut signed: Vec<AuditorTreeHead> = Vec::new();
         for position in 0..SIZE {
-            let update = auditor_update(&self.log.published(), position).unwrap();
-            // It trusts the log with what it removes.
-            let next: Result<_, AuditError> =
-                state.apply(&self.log.config, &update, |_, _| Ok(false));
-            state = next.unwrap();
+            state = self.replayed(&state, position);
             signed.push(state.sign(&self.log.config, &key).unwrap());
         }
         let lagging = |size: usize| signed[size - 1 - (size % 4).min(size - 1)].clone();
         (1..=signed.len()).map(lagging).collect()
+    }
+
+    /// The next state of an auditor who trusts the log with what it removes.
+    fn replayed(&self, state: &AuditorState, position: u64) -> AuditorState {
+        let update = auditor_update(&self.log.published(), position).unwrap();
+        let next: Result<_, AuditError> = state.apply(&self.log.config, &update, |_, _| Ok(false));
+        next.unwrap()
     }
 
     /// The log as it was published with `size` entries.
@@ -121,6 +138,37 @@ impl World {
         let mut at = self.log.at(size);
         at.auditor = self.auditor.get(size as usize - 1).cloned();
         at
+    }
+
+    /// The log as published with `size` entries, with a head of the auditor who saw `seen` of them.
+    pub(super) fn audited(&self, size: u64, seen: u64) -> Published<'_> {
+        let mut state = AuditorState::empty();
+        for position in 0..seen {
+            state = self.replayed(&state, position);
+        }
+        let mut at = self.log.at(size);
+        let key = self.setting.auditor_key();
+        at.auditor = key.map(|key| state.sign(&self.log.config, &key).unwrap());
+        at
+    }
+
+    /// A value for a version that never had one.
+    pub(super) fn invented(&self, label: &str, version: u32) -> (Opening, UpdateValue) {
+        let value = b"invented".to_vec();
+        let signature = self.signature(label, version, &value);
+        ([7; 16], UpdateValue { value, signature })
+    }
+
+    /// The Service Operator's signature, in Third-Party Management mode.
+    pub(super) fn signature(&self, label: &str, version: u32, value: &[u8]) -> Option<Vec<u8>> {
+        let tbs = UpdateTbs {
+            config: &self.log.config,
+            label: label.as_bytes(),
+            version,
+            value,
+        };
+        let key = self.log.leaf_key.as_ref();
+        key.map(|key| key.sign(&tbs.to_bytes().unwrap()))
     }
 
     /// When somebody asks who is told of `size` entries: a second after the last.
@@ -134,9 +182,13 @@ impl World {
     }
 
     fn entry(&self, position: u64) -> Value {
-        let mut added = Vec::new();
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
         for (label, versions) in &self.log.labels {
             for (version, (stored, opening, update)) in versions.iter().enumerate() {
+                if stored.removed == Some(position) {
+                    let label = String::from_utf8_lossy(label);
+                    removed.push(json!({"label": label, "version": version}));
+                }
                 if stored.position != position {
                     continue;
                 }
@@ -167,6 +219,9 @@ impl World {
             "root": hex::encode(self.log.log_roots[index]),
             "tree_head": hexed(at.tree_head()),
         });
+        if !removed.is_empty() {
+            entry["removed"] = json!(removed);
+        }
         if let Some(auditor) = &at.auditor {
             entry["auditor_tree_head"] = hexed(auditor);
         }
