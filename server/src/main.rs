@@ -114,8 +114,8 @@ enum Command {
     },
     /// Rebuild the log of a test vectors file in a scratch store and answer requests.
     ///
-    /// Each line of standard input is `OPERATION HEX [TREE_SIZE]`, the request in the draft's
-    /// encoding; each line of standard output is the responses in hex, separated by spaces.
+    /// Each line of standard input is `OPERATION HEX [TREE_SIZE [LADDERS]]`, the request in the
+    /// draft's encoding; each line of standard output is the responses in hex, separated by spaces.
     Replay {
         /// The vectors file (JSON; see tests/vectors/README.md).
         file: PathBuf,

@@ -1,4 +1,4 @@
-//! Rebuilding a log from another implementation's vectors file, to compare answers byte for byte.
+//! Rebuilding a log from a vectors file, to compare answers byte for byte.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -7,18 +7,22 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
+use overt_protocol::prefix_tree::LeafPaths;
 use overt_protocol::provider::{self, Directory, Tip, append};
 use overt_protocol::suite::{self, SigningKey, VrfSecretKey};
 use overt_protocol::wire::*;
 use serde_json::Value;
 
 use crate::directory::{Shared, Snapshot};
-use crate::store::{Batch, NewVersion, Retired, SqliteStore, Store, VersionRow};
+use crate::store::{Batch, NewVersion, Reader, Retired, SqliteStore, Store, VersionRow};
 
 /// Rebuilds the log of the vectors file in a scratch store, then answers each line of `input`,
-/// `OPERATION HEX [TREE_SIZE]`, with a line of the responses in hex, separated by spaces, or
-/// `error: …`. Without a tree size the whole log answers. For an update that creates values, the
-/// tree is the one right after: its last log entry holds them.
+/// `OPERATION HEX [TREE_SIZE [LADDERS]]`, with a line of the responses in hex, separated by spaces,
+/// or `error: …`. Without a tree size the whole log answers. For an update that creates values, the
+/// tree is the one right after: its last log entry holds them. `LADDERS` limits owner monitoring.
+///
+/// The file says everything that the log did not decide alone: the Service Operator's signatures in
+/// Third-Party Management mode, the auditor's heads in Third-Party Auditing mode.
 pub fn replay(file: &Path, input: impl BufRead, mut output: impl Write) -> anyhow::Result<()> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let vectors: Value = serde_json::from_slice(&text).context("the vectors file is not JSON")?;
@@ -84,6 +88,12 @@ fn label(value: &Value) -> anyhow::Result<Vec<u8>> {
     }
 }
 
+fn version(value: &Value) -> anyhow::Result<u32> {
+    Ok(u32::try_from(
+        value["version"].as_u64().context("`version`")?,
+    )?)
+}
+
 fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
     let config =
         Configuration::from_bytes(&bytes(&vectors["configuration"], "configuration")?, &())?;
@@ -109,41 +119,24 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
         let mut leaves = Vec::new();
         let mut versions = Vec::new();
         for added in entry["added"].as_array().map_or(&[][..], Vec::as_slice) {
-            let label = label(added)?;
-            let version = u32::try_from(added["version"].as_u64().context("`version`")?)?;
-            let opening = array(&added["opening"], "opening")?;
-            let signature = added.get("signature").filter(|s| !s.is_null());
-            let update = UpdateValue {
-                value: bytes(&added["value"], "value")?,
-                signature: signature.map(|s| bytes(s, "signature")).transpose()?,
-            };
-            let committed = CommitmentValue {
-                opening: &opening,
-                label: &label,
-                version,
-                update: &update,
-            };
-            leaves.push(PrefixLeaf {
-                vrf_output: shared.vrf.output(
-                    &VrfInput {
-                        label: &label,
-                        version,
-                    }
-                    .to_bytes()?,
-                ),
-                commitment: suite::commitment(&[&committed.to_bytes()?]),
-            });
-            let leaf = tip.next_leaf + leaves.len() as u64 - 1;
-            let row = VersionRow::new(position, leaf);
-            versions.push(NewVersion {
-                label,
-                version,
-                row,
-                opened: Some((opening, update)),
-            });
+            let leaf = tip.next_leaf + leaves.len() as u64;
+            let version = new_version(added, &shared.config, VersionRow::new(position, leaf))?;
+            leaves.push(prefix_leaf(&shared.vrf, &version)?);
+            versions.push(version);
+        }
+        let records = shared.records()?;
+        let (mut gone, mut retired) = (Vec::new(), Retired::default());
+        for removed in entry["removed"].as_array().map_or(&[][..], Vec::as_slice) {
+            let row = records
+                .reader
+                .version(&label(removed)?, version(removed)?)?;
+            let row = row.context("what was never added cannot be removed")?;
+            gone.push(records.leaf_path(row.leaf)?.leaf);
+            retired.removed.push((row.leaf, position));
         }
         let timestamp = entry["timestamp"].as_u64().context("`timestamp`")?;
-        let appended = append(&shared.records()?, &tip, timestamp, &leaves, &[])?;
+        let appended = append(&records, &tip, timestamp, &leaves, &gone)?;
+        drop(records);
         let batch = Batch {
             entries: vec![(
                 position,
@@ -154,7 +147,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
             paths: appended.paths,
             subtrees: appended.subtrees,
             versions,
-            retired: Retired::default(),
+            retired,
             head_nodes: Vec::new(),
             fulfilled: Vec::new(),
             tip: appended.tip,
@@ -164,6 +157,55 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
         heads.push(head(entry, &shared.config, &signing, &tip)?);
     }
     Ok(Replayed { shared, heads })
+}
+
+/// A version that a log entry added. One that was skipped has no value.
+fn new_version(
+    added: &Value,
+    config: &Configuration,
+    row: VersionRow,
+) -> anyhow::Result<NewVersion> {
+    let opened = match added["skipped"] == true {
+        true => None,
+        false => {
+            let signature = added.get("signature").filter(|s| !s.is_null());
+            let is_managed = matches!(config.mode, DeploymentMode::ThirdPartyManagement { .. });
+            if is_managed != signature.is_some() {
+                bail!("the Service Operator signs every value, and only in its mode");
+            }
+            let update = UpdateValue {
+                value: bytes(&added["value"], "value")?,
+                signature: signature.map(|s| bytes(s, "signature")).transpose()?,
+            };
+            Some((array(&added["opening"], "opening")?, update))
+        }
+    };
+    Ok(NewVersion {
+        label: label(added)?,
+        version: version(added)?,
+        row,
+        opened,
+    })
+}
+
+fn prefix_leaf(vrf: &VrfSecretKey, new: &NewVersion) -> anyhow::Result<PrefixLeaf> {
+    let (label, version) = (new.label.as_slice(), new.version);
+    let commitment = match &new.opened {
+        None => provider::SKIPPED,
+        Some((opening, update)) => {
+            let committed = CommitmentValue {
+                opening,
+                label,
+                version,
+                update,
+            };
+            suite::commitment(&[&committed.to_bytes()?])
+        }
+    };
+    Ok(PrefixLeaf {
+        vrf_output: vrf.output(&VrfInput { label, version }.to_bytes()?),
+        commitment,
+    })
 }
 
 /// The head that the vectors hold (P-256 signatures are not deterministic everywhere), else our own.
@@ -204,6 +246,10 @@ fn head(
             )?)
         })
         .transpose()?;
+    let is_audited = matches!(config.mode, DeploymentMode::ThirdPartyAuditing { .. });
+    if is_audited != auditor.is_some() {
+        bail!("the auditor's head stands beside every head, and only in its mode");
+    }
     Ok((tree_head, auditor))
 }
 
@@ -213,16 +259,18 @@ impl Replayed {
         let operation = words.next().unwrap_or_default().replace('_', "-");
         let request = hex::decode(words.next().unwrap_or_default())
             .context("the request is not hexadecimal")?;
-        let size = match words.next() {
-            Some(size) => size.parse().context("the tree size is not a number")?,
-            None => self.heads.len(),
+        let mut number = |what: &str| {
+            let word = words.next().map(str::parse).transpose();
+            word.with_context(|| format!("{what} is not a number"))
         };
+        let size = number("the tree size")?.unwrap_or(self.heads.len());
+        let ladders = number("the number of ladders")?.unwrap_or(usize::MAX);
         let (head, auditor) = size
             .checked_sub(1)
             .and_then(|i| self.heads.get(i))
             .with_context(|| format!("the log has {} entries, not {size}", self.heads.len()))?;
         let at = self.shared.at(head.clone(), auditor.clone())?;
-        let responses = respond(&operation, &request, &at)?;
+        let responses = respond(&operation, &request, ladders, &at)?;
         Ok(responses.into_iter().map(hex::encode).collect())
     }
 }
@@ -230,11 +278,12 @@ impl Replayed {
 fn respond(
     operation: &str,
     request: &[u8],
+    ladders: usize,
     at: &Snapshot<'_, SqliteStore>,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     let one = |response: &dyn Encode| anyhow::Ok(vec![response.to_bytes()?]);
     match operation {
-        "search" => one(&provider::search(
+        "search" | "make-credential" => one(&provider::search(
             at,
             &SearchRequest::from_bytes(request, &())?,
         )?),
@@ -248,7 +297,7 @@ fn respond(
         )?),
         "owner-monitor" => {
             let request = OwnerMonitorRequest::from_bytes(request, &())?;
-            one(&provider::owner_monitor(at, &request, usize::MAX)?)
+            one(&provider::owner_monitor(at, &request, ladders)?)
         }
         "distinguished" => one(&provider::distinguished(
             at,
@@ -259,6 +308,16 @@ fn respond(
             at,
             &CredentialUpdateRequest::from_bytes(request, &())?,
         )?),
+        "absence" => one(&provider::absence(
+            at,
+            &AbsenceRequest::from_bytes(request, &())?,
+        )?),
+        "audit" => {
+            let position = request.try_into().map(u64::from_be_bytes);
+            let position = position.context("the position has not 8 bytes")?;
+            let update = provider::auditor_update(at, position)?;
+            Ok(vec![update.to_bytes()?, at.tree_head().to_bytes()?])
+        }
         "update" => {
             let request = UpdateRequest::from_bytes(request, &())?;
             let created = (!request.values.is_empty()).then(|| at.tree_head().tree_size - 1);
@@ -269,8 +328,9 @@ fn respond(
                 .collect()
         }
         other => bail!(
-            "unknown operation {other}; expected search, update, contact-monitor, owner-init, \
-             owner-monitor, distinguished or credential-update"
+            "unknown operation {other}; expected search, make-credential, update, \
+             contact-monitor, owner-init, owner-monitor, distinguished, credential-update, absence \
+             or audit"
         ),
     }
 }

@@ -1,13 +1,11 @@
 //! The directory as its operator meets it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
 
-use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::codec::Encode;
 use overt_protocol::wire::{SearchRequest, UpdateRequest};
-use overt_tests::{Server, User, binary};
+use overt_tests::{Server, User};
 use serde_json::Value;
 
 const TOKEN: &str = "a token for these tests";
@@ -256,59 +254,6 @@ async fn an_idle_log_gets_heartbeats() {
         assert!(metrics.contains(name), "{name} is not in {metrics}");
     }
     assert!(!metrics.contains("alice"), "labels stay out of metrics");
-}
-
-/// The log of the vectors, rebuilt in SQLite by `overt-server replay`, answers byte for byte.
-#[test]
-fn replay_answers_the_vectors_byte_for_byte() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/suite2-mode1.json");
-    let vectors: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let mut steps = Vec::new();
-    for session in vectors["sessions"].as_array().unwrap() {
-        let accepted = |step: &&Value| step["expect"] == "accept";
-        steps.extend(session["steps"].as_array().unwrap().iter().filter(accepted));
-    }
-    let mut child = Command::new(binary("overt-server").unwrap())
-        .args(["replay", file])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let lines: Vec<String> = steps
-        .iter()
-        .map(|s| {
-            format!(
-                "{} {} {}\n",
-                s["op"].as_str().unwrap(),
-                s["request"].as_str().unwrap(),
-                s["tree_size"]
-            )
-        })
-        .collect();
-    let writer = std::thread::spawn(move || {
-        for line in lines {
-            input.write_all(line.as_bytes()).unwrap();
-        }
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<&str> = text.lines().collect();
-    assert_eq!(answers.len(), steps.len());
-    for (step, ours) in steps.iter().zip(answers) {
-        let theirs: Vec<&str> = step["responses"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|r| r.as_str().unwrap())
-            .collect();
-        assert!(ours == theirs.join(" "), "{}", step["name"]);
-    }
-    println!("{} answers byte for byte", steps.len());
-    // A request that decodes must be what it claims to be.
-    assert!(SearchRequest::from_bytes(&[2], &()).is_err());
 }
 
 #[tokio::test]
