@@ -1,8 +1,8 @@
-//! What owners are told (rows A2, A13, C7, C8, C10).
+//! What owners are told (rows A2, A13, C10).
 
 use overt_client::{Event, Monitoring, State};
 
-use crate::directory::{RMW, URL, World, problem};
+use crate::directory::{RMW, World};
 use crate::{about, empty_log, people};
 
 /// How many versions of a label were not made by this device.
@@ -41,27 +41,6 @@ async fn every_label_of_a_person_is_watched() {
     assert_eq!((foreign(&done, telephone), foreign(&done, primary)), (1, 0));
 }
 
-/// The time since monitoring last went through is what the alarm about silence goes by.
-#[tokio::test]
-async fn refused_monitoring_does_not_count_as_done() {
-    for paths in [&["/v1/owner-monitor"], &["/v1/distinguished"]] {
-        let world = World::new(false);
-        let [alice] = people(&world);
-        let client = alice.client(&world);
-        client.register("alice", b"a key").await.unwrap();
-        assert_eq!(client.monitor().await.state(), State::Verified);
-        let monitored = alice.store().monitored_at(URL).unwrap();
-        assert!(monitored.is_some());
-        world.refuse(paths, || Err(problem(403, "forbidden")));
-        for _ in 0..3 {
-            world.grow(RMW);
-            let done = client.monitor().await;
-            assert_eq!(done.state(), State::NotCheckable, "{done:?}");
-            assert_eq!(alice.store().monitored_at(URL).unwrap(), monitored);
-        }
-    }
-}
-
 #[tokio::test]
 async fn who_was_away_is_told_of_the_gap_and_of_what_happened_in_it() {
     let world = World::new(false);
@@ -94,5 +73,5 @@ async fn who_was_away_for_longer_than_the_lifetime_is_told_of_the_gap() {
     }
     let done = alice.monitor().await;
     assert!(gap(&done) > Some(lifetime), "{done:?}");
-    assert_ne!(done.state(), State::Verified, "{done:?}");
+    assert_eq!(done.state(), State::Overdue, "{done:?}");
 }
