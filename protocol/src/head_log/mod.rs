@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod key;
 pub mod note;
+pub mod policy;
 pub mod record;
 mod text;
 pub mod tile;

@@ -2,6 +2,7 @@
 
 mod model;
 mod note;
+mod policy;
 mod record;
 mod signed;
 mod tile;
