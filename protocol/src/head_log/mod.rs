@@ -10,6 +10,7 @@ pub mod cosignature;
 pub mod key;
 pub mod note;
 pub mod policy;
+pub mod proof;
 pub mod record;
 mod text;
 pub mod tile;

@@ -3,6 +3,7 @@
 mod model;
 mod note;
 mod policy;
+mod proof;
 mod record;
 mod signed;
 mod tile;

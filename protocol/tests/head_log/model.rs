@@ -22,7 +22,10 @@ impl From<TreeError> for Refused {
 impl Log {
     /// Leaf `i` is the number `i`.
     pub(crate) fn numbers(size: u64) -> Self {
-        let leaves = (0..size).map(|i| leaf_hash(&i.to_be_bytes()));
+        Self::of((0..size).map(|i| leaf_hash(&i.to_be_bytes())))
+    }
+
+    pub(crate) fn of(leaves: impl Iterator<Item = HashValue>) -> Self {
         Self(leaves.collect(), HashMap::new())
     }
 
