@@ -196,10 +196,14 @@ impl SignedCheckpoint {
 
     /// The checkpoint with more signatures.
     pub fn with(&self, more: &[NoteSignature]) -> Result<Self, CheckpointError> {
-        Ok(Self {
-            checkpoint: self.checkpoint.clone(),
-            note: self.note.with(more)?,
-        })
+        let (checkpoint, note) = (self.checkpoint.clone(), self.note.with(more)?);
+        Ok(Self { checkpoint, note })
+    }
+
+    /// The checkpoint with other signatures.
+    pub(super) fn with_only(&self, lines: Vec<NoteSignature>) -> Result<Self, CheckpointError> {
+        let (checkpoint, note) = (self.checkpoint.clone(), self.note.with_only(lines)?);
+        Ok(Self { checkpoint, note })
     }
 
     /// Verifies the signatures by these keys; there must be one. See [`Note::verify`].

@@ -16,3 +16,4 @@ mod text;
 pub mod tile;
 pub mod tiled_tree;
 pub mod tree;
+pub mod witness;

@@ -175,7 +175,11 @@ impl Note {
 
     /// The same text with more signatures.
     pub fn with(&self, more: &[NoteSignature]) -> Result<Self, NoteError> {
-        let signatures = [&self.signatures, more].concat();
+        self.with_only([&self.signatures, more].concat())
+    }
+
+    /// The same text with other signatures.
+    pub(super) fn with_only(&self, signatures: Vec<NoteSignature>) -> Result<Self, NoteError> {
         Self::new(self.text.clone(), signatures)
     }
 

@@ -8,3 +8,4 @@ mod record;
 mod signed;
 mod tile;
 mod tree;
+mod witness;
