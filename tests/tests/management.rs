@@ -7,7 +7,7 @@ use std::process::Command;
 use overt_protocol::codec::Encode;
 use overt_protocol::suite::{CipherSuite, SigningKey};
 use overt_protocol::wire::*;
-use overt_tests::{Server, User, binary};
+use overt_tests::{Person, Server, User, binary};
 
 const TOKEN: &str = "a token for these tests";
 
@@ -113,6 +113,11 @@ async fn a_version_that_the_manager_lost_is_skipped_and_never_signed_twice() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("not-found"), "{error}");
+
+    // People are told so, and that nothing is wrong.
+    let history = Person::new(&url, TOKEN).verified(&["history", "alice"]);
+    assert_eq!(history["skipped"], serde_json::json!([1]));
+    assert_eq!(history["versions"].as_array().unwrap().len(), 2);
 
     // What the manager must reject: an old version, a stranger's signature, too many skipped.
     let suite = CipherSuite::Kt128Sha256Ed25519;

@@ -4,134 +4,21 @@
 use std::collections::BTreeMap;
 
 use overt_protocol::codec::Encode;
-use overt_protocol::signed_value::{SignedValue, Signer};
+use overt_protocol::provider::SKIPPED;
+use overt_protocol::signed_value::SignedValue;
 use overt_protocol::user::{SearchVerified, TreeState, VerifiedValue};
 use overt_protocol::wire::SearchRequest;
 
+use crate::client::found::{History, Lookup, Standing};
 use crate::client::wave::{Ask, Told};
 use crate::client::{Client, Cost};
 use crate::code::VerificationCode;
 use crate::error::{ClientError, Reason};
+use crate::failure::Exchange;
 use crate::kept::Contact;
 use crate::operation::Operation;
 use crate::store::Change;
 use crate::transport::Transport;
-
-/// A value that was proved. Only a verified search makes one.
-#[derive(Debug, Clone)]
-pub struct Lookup {
-    proved: VerifiedValue,
-    content: Vec<u8>,
-    standing: Standing,
-    unchecked_below: Option<u32>,
-    recoveries: Vec<u32>,
-    seen_before: Option<u32>,
-    tree_size: u64,
-    timestamp: u64,
-    cost: Cost,
-    code: VerificationCode,
-}
-
-/// By whose authority a version stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// The directory does not require signed values: by the directory's alone.
-    Unsigned,
-    /// Version 0: nobody could sign it. Compare it with its owner.
-    FirstRegistration,
-    /// The previous version's update key signed it.
-    Signed,
-    /// The previous version's recovery key signed it.
-    Recovered,
-    /// The previous version has expired or was deleted, so the directory says, and with it what
-    /// could show who signed this one: by the directory's authority alone.
-    Unchecked,
-}
-
-impl Standing {
-    pub(super) fn of(value: &SignedValue) -> Self {
-        match value.signature.as_ref().map(|s| s.signer) {
-            None => Self::FirstRegistration,
-            Some(Signer::UpdateKey) => Self::Signed,
-            Some(Signer::RecoveryKey) => Self::Recovered,
-        }
-    }
-
-    /// For programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unsigned => "unsigned",
-            Self::FirstRegistration => "first-registration",
-            Self::Signed => "signed",
-            Self::Recovered => "recovered",
-            Self::Unchecked => "unchecked",
-        }
-    }
-}
-
-impl Lookup {
-    /// The label.
-    pub fn label(&self) -> &[u8] {
-        self.proved.label()
-    }
-
-    /// The version.
-    pub fn version(&self) -> u32 {
-        self.proved.version()
-    }
-
-    /// The application's bytes.
-    pub fn value(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// The value as published: in its envelope, if it has one.
-    pub fn published(&self) -> &[u8] {
-        self.proved.value()
-    }
-
-    /// By whose authority this version stands.
-    pub fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    /// Who signed this version and older ones was not checked: older ones have expired or were
-    /// deleted, so the directory says.
-    /// None if they were checked down to the first version, or to one that was checked earlier.
-    pub fn unchecked_below(&self) -> Option<u32> {
-        self.unchecked_below
-    }
-
-    /// Versions checked now that were signed with a recovery key.
-    pub fn recoveries(&self) -> &[u32] {
-        &self.recoveries
-    }
-
-    /// The greatest version that was seen here earlier.
-    pub fn seen_before(&self) -> Option<u32> {
-        self.seen_before
-    }
-
-    /// Number of entries of the log in which this was found.
-    pub fn tree_size(&self) -> u64 {
-        self.tree_size
-    }
-
-    /// When that log last changed, in milliseconds since the Unix epoch.
-    pub fn timestamp(&self) -> u64 {
-        self.timestamp
-    }
-
-    /// What the proof cost.
-    pub fn cost(&self) -> Cost {
-        self.cost
-    }
-
-    /// What two people compare.
-    pub fn code(&self) -> VerificationCode {
-        self.code
-    }
-}
 
 /// What to look up.
 pub(super) struct Want {
@@ -150,6 +37,8 @@ struct Job {
     found: BTreeMap<u32, Told<SearchVerified>>,
     /// Expired versions below those found.
     expired_below: Option<u32>,
+    /// Versions that are said to be skipped, ascending.
+    skipped: Vec<u32>,
 }
 
 impl<T: Transport> Client<T> {
@@ -164,19 +53,19 @@ impl<T: Transport> Client<T> {
     }
 
     async fn lookup_one(&self, label: &str, version: Option<u32>) -> Result<Lookup, ClientError> {
-        let mut versions = match self.versions(label, version, false).await {
+        let mut found = match self.versions(label, version, false).await {
             Err(ClientError::NotFound(problem)) if version.is_none() => {
                 return Err(self
                     .prove_absence(label, ClientError::NotFound(problem))
                     .await);
             }
-            versions => versions?,
+            found => found?,
         };
-        versions.pop().ok_or(ClientError::Unsettled)
+        found.versions.pop().ok_or(ClientError::Unsettled)
     }
 
-    /// Every version of a label, ascending. Expired ones are left out.
-    pub async fn history(&self, label: &str) -> Result<Vec<Lookup>, ClientError> {
+    /// Every version of a label.
+    pub async fn history(&self, label: &str) -> Result<History, ClientError> {
         self.versions(label, None, true).await
     }
 
@@ -191,7 +80,7 @@ impl<T: Transport> Client<T> {
             all: false,
         };
         let found = self.search_many(labels.iter().map(want).collect()).await?;
-        let last = |mut versions: Vec<Lookup>| versions.pop().ok_or(ClientError::Unsettled);
+        let last = |mut found: History| found.versions.pop().ok_or(ClientError::Unsettled);
         Ok(found
             .into_iter()
             .map(|found| found.and_then(last))
@@ -203,7 +92,7 @@ impl<T: Transport> Client<T> {
         label: &str,
         version: Option<u32>,
         all: bool,
-    ) -> Result<Vec<Lookup>, ClientError> {
+    ) -> Result<History, ClientError> {
         let label = label.as_bytes().to_vec();
         let want = Want {
             label,
@@ -218,7 +107,7 @@ impl<T: Transport> Client<T> {
     pub(super) async fn search_many(
         &self,
         wants: Vec<Want>,
-    ) -> Result<Vec<Result<Vec<Lookup>, ClientError>>, ClientError> {
+    ) -> Result<Vec<Result<History, ClientError>>, ClientError> {
         let from = self.tree()?;
         let mut tree = from.clone();
         let asks = wants
@@ -236,9 +125,11 @@ impl<T: Transport> Client<T> {
         let mut out = Vec::new();
         for job in jobs {
             let checked = job.and_then(|mut job| {
-                let lookups = self.check_values(&mut job)?;
+                self.check_skipped(&job)?;
+                let versions = self.check_values(&mut job)?;
                 contacts.push((job.want.label, job.contact));
-                Ok(lookups)
+                let skipped = job.skipped;
+                Ok(History { versions, skipped })
             });
             out.push(checked);
         }
@@ -299,6 +190,7 @@ impl<T: Transport> Client<T> {
             seen_before,
             found: BTreeMap::new(),
             expired_below: None,
+            skipped: Vec::new(),
         };
         self.take(&mut job, told)?;
         Ok(job)
@@ -388,15 +280,35 @@ impl<T: Transport> Client<T> {
             job.expired_below = job.expired_below.max(Some(below));
             return Ok(());
         }
-        let reason = Reason::Withheld {
-            version,
-            says: problem.to_string(),
+        let is_managed = self.directory.config.is_third_party_management();
+        if is_managed && problem.status == 404 {
+            job.skipped.push(version);
+            return Ok(());
+        }
+        Err(self.withheld(job, version, problem.to_string()))
+    }
+
+    /// A version that was skipped has the commitment that says so, wherever that was shown.
+    fn check_skipped(&self, job: &Job) -> Result<(), ClientError> {
+        let has_value = |version: &&u32| {
+            let shown = job.contact.commitments.get(version);
+            shown.is_some_and(|commitment| *commitment != SKIPPED)
         };
-        let told = job.found.values().next_back();
-        Err(match told {
+        match job.skipped.iter().find(has_value) {
+            None => Ok(()),
+            Some(version) => {
+                let says = "it says that there is none".to_owned();
+                Err(self.withheld(job, *version, says))
+            }
+        }
+    }
+
+    fn withheld(&self, job: &Job, version: u32, says: String) -> ClientError {
+        let reason = Reason::Withheld { version, says };
+        match job.found.values().next_back() {
             Some(told) => self.contradiction(&job.want.label, told, reason),
-            None => ClientError::Refused(problem),
-        })
+            None => self.not_verified(reason, Exchange::default()),
+        }
     }
 
     /// Checks each value against its predecessor, and moves the anchor.

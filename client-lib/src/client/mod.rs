@@ -3,6 +3,7 @@
 mod absence;
 mod credential;
 mod event;
+mod found;
 mod lookup;
 mod monitor;
 mod owned;
@@ -32,7 +33,7 @@ use crate::trust::Directory;
 
 pub use credential::{Checked, Finality};
 pub use event::{Event, Monitoring};
-pub use lookup::{Lookup, Standing};
+pub use found::{History, Lookup, Standing};
 pub use publish::{Entry, Intent, Published};
 pub use watch::Pace;
 use wave::Ask;

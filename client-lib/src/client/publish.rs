@@ -7,7 +7,8 @@
 use overt_protocol::signed_value::{SignedValue, Signer};
 use overt_protocol::user::{OwnerState, TreeState};
 
-use crate::client::lookup::{Standing, Want};
+use crate::client::found::Standing;
+use crate::client::lookup::Want;
 use crate::client::owner::Holding;
 use crate::client::{Client, Cost, Event};
 use crate::code::VerificationCode;
@@ -244,7 +245,7 @@ impl<T: Transport> Client<T> {
                 continue;
             };
             let Ok(job) = slot else { continue };
-            match found.map(|mut versions| versions.pop()) {
+            match found.map(|mut found| found.versions.pop()) {
                 Ok(None) => {}
                 Ok(Some(found)) => {
                     job.current = Some((found.version(), found.published().to_vec()));

@@ -30,8 +30,8 @@ pub(crate) struct World {
     pub(crate) log: Arc<Mutex<MemoryLog>>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) meddle: Arc<Mutex<Meddle>>,
-    /// Paths that were asked.
-    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    /// The body of the request that is being carried.
+    body: Arc<Mutex<Vec<u8>>>,
     pub(crate) url: String,
     signed: bool,
 }
@@ -60,7 +60,7 @@ impl World {
             log: Arc::new(Mutex::new(log)),
             now: Arc::new(AtomicU64::new(START)),
             meddle: Arc::new(Mutex::new(Box::new(|_, act| act()))),
-            seen: Arc::default(),
+            body: Arc::default(),
             url: URL.to_owned(),
             signed,
         };
@@ -118,6 +118,11 @@ impl World {
         });
     }
 
+    /// The body of the request that is being carried.
+    pub(crate) fn body<R: Decode<()>>(&self) -> R {
+        request(&self.body.lock().unwrap())
+    }
+
     pub(crate) fn behave(&self) {
         self.meddle(|_, act| act());
     }
@@ -129,8 +134,8 @@ impl World {
         Directory::from_descriptor(&self.url, &json, PinnedBy::Fingerprint, 0).unwrap()
     }
 
-    fn carry(&self, path: &str, act: &dyn Fn() -> Answer) -> Answer {
-        self.seen.lock().unwrap().push(path.to_owned());
+    fn carry(&self, path: &str, body: &[u8], act: &dyn Fn() -> Answer) -> Answer {
+        *self.body.lock().unwrap() = body.to_owned();
         (self.meddle.lock().unwrap())(path, act)
     }
 
@@ -197,11 +202,13 @@ pub(crate) fn problem(status: u16, code: &str) -> TransportError {
 
 impl Transport for World {
     async fn get(&self, path: &str) -> Answer {
-        self.carry(path, &|| Ok(self.directory().descriptor.to_json().unwrap()))
+        self.carry(path, &[], &|| {
+            Ok(self.directory().descriptor.to_json().unwrap())
+        })
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Answer {
-        self.carry(path, &|| {
+        self.carry(path, &body, &|| {
             self.answer(path, &body).map_err(|error| match error {
                 MemoryError::Refusal(Refusal::NotFound) => problem(404, "not-found"),
                 MemoryError::Refusal(Refusal::Expired) => problem(410, "expired"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod directory;
+mod history;
 #[path = "../../../protocol/tests/support/mod.rs"]
 mod memory;
 mod overdue;

@@ -76,7 +76,8 @@ impl Configuration {
         self.mode == DeploymentMode::ContactMonitoring
     }
 
-    pub(crate) fn is_third_party_management(&self) -> bool {
+    /// Whether a third party keeps the tree, and the Service Operator signs values.
+    pub fn is_third_party_management(&self) -> bool {
         matches!(self.mode, DeploymentMode::ThirdPartyManagement { .. })
     }
 

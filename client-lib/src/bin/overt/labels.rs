@@ -1,9 +1,11 @@
 //! `overt register`, `update`, `lookup`, `verify`, `history` and `status`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use overt_client::client::History;
 use overt_client::keys::to_phrase;
 use overt_client::{
     ClientError, Clock, Lookup, Published, Standing, State, SystemClock, VerificationCode,
@@ -207,20 +209,15 @@ fn same_key(mine: &[u8], published: &[u8]) -> bool {
 }
 
 pub(crate) async fn history(label: &str, session: &Session, report: &Report) -> anyhow::Result<()> {
-    let versions = session.client(report).await?.history(label).await?;
+    let History { versions, skipped } = session.client(report).await?.history(label).await?;
     let list: Vec<_> = versions.iter().map(to_json).collect();
+    let shown = versions.iter().map(|found| (found.version(), row(found)));
+    let none = "skipped             no value: never published, says the directory";
+    let skips = skipped.iter().map(|version| (*version, none.to_owned()));
+    let rows: BTreeMap<u32, String> = shown.chain(skips).collect();
     let mut text = String::new();
-    for version in &versions {
-        let kind = recognise(version.value()).map_or_else(String::new, |found| {
-            format!("{} {}", found.kind, found.fingerprint)
-        });
-        let _ = writeln!(
-            text,
-            "version {:>3}  {:<18}  {} bytes  {kind}",
-            version.version(),
-            standing(version.standing()),
-            version.value().len(),
-        );
+    for (version, row) in rows {
+        let _ = writeln!(text, "version {version:>3}  {row}");
     }
     if let Some(last) = versions.last() {
         let _ = writeln!(
@@ -230,8 +227,17 @@ pub(crate) async fn history(label: &str, session: &Session, report: &Report) -> 
             last.version()
         );
     }
-    report.result(&json!({"result": "verified", "versions": list}), &text);
+    let json = json!({"result": "verified", "versions": list, "skipped": skipped});
+    report.result(&json, &text);
     Ok(())
+}
+
+fn row(found: &Lookup) -> String {
+    let kind = recognise(found.value()).map_or_else(String::new, |found| {
+        format!("{} {}", found.kind, found.fingerprint)
+    });
+    let (standing, bytes) = (standing(found.standing()), found.value().len());
+    format!("{standing:<18}  {bytes} bytes  {kind}")
 }
 
 pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result<()> {
