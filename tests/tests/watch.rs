@@ -374,14 +374,40 @@ async fn lost_memory_is_said() {
     alice.verified(&["monitor"]);
     let state = alice.path(".local/state/overt/state.sqlite");
     std::fs::rename(&state, alice.path("away")).unwrap();
-    let (code, report) = alice.run(&["monitor"]);
-    assert_eq!((code, report["result"].as_str()), (11, Some("state-lost")));
-    std::fs::write(
-        &state,
-        b"not a database at all, but long enough to be looked at",
-    )
-    .unwrap();
-    assert_eq!(alice.run(&["monitor"]).0, 11);
+    let commands: [&[&str]; 9] = [
+        &["monitor"],
+        &["status"],
+        &["lookup", "alice"],
+        &["alarms", "list"],
+        &["keys", "list"],
+        &["trust", "list"],
+        &["trust", "add", &server.url],
+        &["trust", "remove", &server.url],
+        &["credential", "check", key.to_str().unwrap()],
+    ];
+    let is_said = || {
+        for command in commands {
+            let (code, report) = alice.run(command);
+            let result = report["result"].as_str();
+            assert_eq!((code, result), (11, Some("state-lost")), "{command:?}");
+        }
+    };
+    is_said();
+    assert!(!state.exists());
+    std::fs::write(&state, b"").unwrap();
+    is_said();
+    assert_eq!(std::fs::read(&state).unwrap(), b"");
+    let damaged = b"not a database at all, but long enough to be looked at";
+    std::fs::write(&state, damaged).unwrap();
+    is_said();
+    assert_eq!(std::fs::read(&state).unwrap(), damaged);
     std::fs::rename(alice.path("away"), &state).unwrap();
+    let fingerprint = alice.verified(&["status"])["directory"]["fingerprint"].clone();
+
+    // Beginning anew takes a person who says what to trust.
+    std::fs::remove_file(&state).unwrap();
+    is_said();
+    let fingerprint = fingerprint.as_str().unwrap();
+    alice.verified(&["trust", "add", &server.url, "--fingerprint", fingerprint]);
     alice.verified(&["monitor"]);
 }

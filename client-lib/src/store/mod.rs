@@ -113,6 +113,9 @@ pub enum StoreError {
         /// What happened.
         error: std::io::Error,
     },
+    /// There is none, or nothing in it.
+    #[error("there is no kept state at {0}")]
+    Missing(PathBuf),
     /// Written by another version of this program.
     #[error("kept state has format {0}, expected {SCHEMA_VERSION}")]
     Format(i64),
@@ -139,7 +142,7 @@ impl StoreError {
     pub fn is_lost(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match self {
-            Self::Damaged(_) | Self::Format(_) => true,
+            Self::Damaged(_) | Self::Format(_) | Self::Missing(_) => true,
             Self::Sqlite(error) => {
                 matches!(
                     error.sqlite_error_code(),
@@ -185,6 +188,19 @@ pub struct Store {
 }
 
 impl Store {
+    /// Opens the file at `path`, which [`Store::open`] made. That it is gone is an error.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        let missing = || StoreError::Missing(path.to_owned());
+        if !path.try_exists().is_ok_and(|exists| exists) {
+            return Err(missing());
+        }
+        let connection = Connection::open(path)?;
+        match stored_format(&connection)? {
+            0 => Err(missing()),
+            _ => Self::prepare(connection),
+        }
+    }
+
     /// Opens or creates the file at `path`, for its owner alone.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let io = |error| StoreError::Io {
@@ -214,7 +230,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        match tx.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        match stored_format(&tx)? {
             0 => {
                 tx.execute_batch(SCHEMA)?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -388,4 +404,9 @@ impl Store {
         let rows = statement.query_map([url], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// The format of what is kept; zero if nothing is.
+fn stored_format(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }

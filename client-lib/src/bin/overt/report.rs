@@ -119,6 +119,9 @@ impl Report {
             eprintln!("Nothing was learnt from this answer and what is remembered is unchanged.");
             eprintln!("The {kept}.");
         }
+        if code == state_code(State::StateLost) && !error.is::<StateLost>() {
+            eprintln!("{}", State::StateLost.explanation());
+        }
         if code == NOT_VERIFIED {
             eprintln!(
                 "This may be a fault, or an attack by the directory or on the way to it. \

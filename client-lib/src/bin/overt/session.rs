@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use overt_client::store::StoreError;
 use overt_client::transport::normalize;
 use overt_client::{Client, Clock, Directory, HttpTransport, KeyRing, Store, SystemClock};
 
@@ -39,18 +40,29 @@ impl Session {
         })
     }
 
+    /// What is remembered. Where there are keys of labels there must be something: it is not
+    /// started anew in silence.
     pub(crate) fn store(&self) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.state_dir.join("state.sqlite"))?)
+        if !self.has_keys() {
+            return self.store_anew();
+        }
+        match Store::open_existing(&self.state_file()) {
+            Err(StoreError::Missing(_)) => Err(StateLost(self.state_dir.clone()).into()),
+            opened => Ok(opened?),
+        }
     }
 
-    /// Keys of labels without any memory of the directory: what was remembered is gone, and must
-    /// not be started anew in silence.
-    fn check_not_lost(&self) -> anyhow::Result<()> {
-        let has_keys = std::fs::read_dir(&self.keys_dir).is_ok_and(|mut dir| dir.next().is_some());
-        if has_keys && !self.state_dir.join("state.sqlite").exists() {
-            return Err(StateLost(self.state_dir.clone()).into());
-        }
-        Ok(())
+    /// What is remembered, or a new memory.
+    pub(crate) fn store_anew(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.state_file())?)
+    }
+
+    fn has_keys(&self) -> bool {
+        std::fs::read_dir(&self.keys_dir).is_ok_and(|mut dir| dir.next().is_some())
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.state_dir.join("state.sqlite")
     }
 
     pub(crate) fn state_dir(&self) -> &Path {
@@ -101,7 +113,6 @@ impl Session {
     }
 
     pub(crate) async fn client(&self, report: &Report) -> anyhow::Result<Client<HttpTransport>> {
-        self.check_not_lost()?;
         let store = self.store()?;
         let directory = self.directory(&store, report).await?;
         if is_exposed(&directory.url) {

@@ -7,7 +7,7 @@ use overt_protocol::descriptor::Fingerprint;
 use serde_json::{Value, json};
 
 use crate::args::TrustCommand;
-use crate::report::{Report, UsageError};
+use crate::report::{Report, StateLost, UsageError};
 use crate::session::{Session, first_use};
 
 pub(crate) async fn run(
@@ -15,7 +15,15 @@ pub(crate) async fn run(
     session: &Session,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let store = session.store()?;
+    let store = match (session.store(), command) {
+        (Err(lost), TrustCommand::Add { fingerprint, .. })
+            if fingerprint.is_some() && lost.is::<StateLost>() =>
+        {
+            report.warning("what was remembered is lost; a new memory begins");
+            session.store_anew()?
+        }
+        (store, _) => store?,
+    };
     match command {
         TrustCommand::Add { url, fingerprint } => {
             let expected = fingerprint
