@@ -325,6 +325,14 @@ async fn an_update_that_comes_too_early_is_queued() {
     assert!(finished.as_str().unwrap().ends_with("is final"), "{report}");
     let report = bob.verified(&["monitor"]);
     assert!(event(&report, "credential").is_none(), "{report}");
+
+    // It stays true, and shows an old key from the day that Bob sees a newer one.
+    bob.verified(&["credential", "check", file]);
+    std::fs::write(&key, "alice's newest key").unwrap();
+    alice.verified(&["update", "alice", key.to_str().unwrap()]);
+    bob.verified(&["lookup", "alice"]);
+    let (code, checked) = bob.run(&["credential", "check", file]);
+    assert_eq!((code, checked["result"].as_str()), (9, Some("old")));
 }
 
 #[tokio::test]

@@ -42,11 +42,7 @@ impl<T: Transport> Client<T> {
             }),
         };
         let told = self.ask(from.as_ref(), &ask).await?;
-        let contact = self.store.contact(self.url(), label)?;
-        let owned = self.store.owned(self.url(), label)?;
-        let seen = contact.and_then(|contact| contact.greatest);
-        let own = owned.and_then(|owned| owned.state.progress.greatest_version());
-        if let Some(version) = seen.max(own) {
+        if let Some(version) = self.greatest_seen(label)? {
             let reason = Reason::Vanished(version);
             return Err(self.reject_told(reason, Operation::Absence, label, &told));
         }

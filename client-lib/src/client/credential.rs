@@ -50,8 +50,17 @@ pub struct Checked {
     pub standing: Option<Standing>,
     /// How far it is verified.
     pub finality: Finality,
+    /// The greatest version of the label that was seen here earlier.
+    pub seen_before: Option<u32>,
     /// What two people compare.
     pub code: VerificationCode,
+}
+
+impl Checked {
+    /// Whether a later version was seen here earlier: then this is not the label's present value.
+    pub fn is_old(&self) -> bool {
+        self.seen_before > Some(self.value.version())
+    }
 }
 
 impl<T: Transport> Client<T> {
@@ -143,6 +152,7 @@ impl<T: Transport> Client<T> {
         }
         let fingerprint = &self.directory.fingerprint;
         Ok(Checked {
+            seen_before: self.greatest_seen(value.label())?,
             code: VerificationCode::new(
                 fingerprint,
                 value.label(),

@@ -34,6 +34,7 @@ use crate::trust::Directory;
 pub use credential::{Checked, Finality};
 pub use event::{Event, Monitoring};
 pub use found::{History, Lookup, Standing};
+use publish::greatest;
 pub use publish::{Entry, Intent, Published};
 pub use watch::Pace;
 use wave::Ask;
@@ -155,6 +156,14 @@ impl<T: Transport> Client<T> {
 
     fn requires_signed_value(&self) -> bool {
         self.directory.descriptor.requires_signed_value
+    }
+
+    /// The greatest version of a label that was ever seen here, looked up or as its owner.
+    fn greatest_seen(&self, label: &[u8]) -> Result<Option<u32>, ClientError> {
+        let contact = self.store.contact(self.url(), label)?;
+        let owned = self.store.owned(self.url(), label)?;
+        let seen = contact.and_then(|contact| contact.greatest);
+        Ok(seen.max(owned.and_then(|owned| greatest(&owned.state))))
     }
 
     /// The view of the log that follows `tree`.

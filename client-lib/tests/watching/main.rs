@@ -2,6 +2,7 @@
 //! that the tests set.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod credentials;
 mod directory;
 mod history;
 #[path = "../../../protocol/tests/support/mod.rs"]

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use overt_client::State;
 use overt_client::client::{Checked, Finality};
 use serde_json::json;
 
 use crate::args::CredentialCommand;
 use crate::labels::{name, standing};
 use crate::recognise::recognise;
-use crate::report::{Report, UsageError, qr};
+use crate::report::{Report, UsageError, qr, state_code};
 use crate::session::{Session, read};
 
 /// Text forms: upper case and base45, which the alphanumeric mode of QR codes holds.
@@ -52,6 +53,9 @@ pub(crate) async fn run(
                 .transpose()?;
             let checked = client.check_credential(&credential, update.as_deref())?;
             show(&checked, report);
+            if checked.is_old() {
+                return Ok(ExitCode::from(state_code(State::ContactKeyChanged)));
+            }
         }
         CredentialCommand::Update { file, output } => {
             let credential = load(file, CREDENTIAL)?;
@@ -113,9 +117,10 @@ fn show(checked: &Checked, report: &Report) {
         Finality::AwaitsUpdate(_) => "awaits-update",
     };
     let json = json!({
-        "result": "verified",
+        "result": if checked.is_old() { "old" } else { "verified" },
         "label": label,
         "version": value.version(),
+        "seen_before": checked.seen_before,
         "value": base64::engine::general_purpose::STANDARD.encode(&checked.content),
         "standing": checked.standing.map(|standing| standing.name()),
         "finality": finality,
@@ -134,6 +139,19 @@ fn show(checked: &Checked, report: &Report) {
         None => "the version before it is not known here, so its signature is not checked",
     };
     let _ = writeln!(text, "  standing  {authority}");
+    let _ = match checked.seen_before {
+        Some(seen) if checked.is_old() => writeln!(
+            text,
+            "  OLD       version {seen} was seen here: this is NOT the newest, do not use it"
+        ),
+        Some(seen) if seen < value.version() => {
+            writeln!(
+                text,
+                "  CHANGED   version {seen} was the newest that was seen here"
+            )
+        }
+        _ => Ok(()),
+    };
     let _ = match checked.finality {
         Finality::Final => write!(text, "Checked finally, without asking the directory."),
         _ => write!(
