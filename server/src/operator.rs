@@ -1,9 +1,12 @@
 //! The Service Operator in front of a Third-Party Manager (section "Management"): lets updates
 //! through that are allowed, signs their values, and never signs two values for one version.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -26,14 +29,18 @@ use crate::access::{Access, Proposed, Token};
 use crate::config::Settings;
 use crate::http::{Code, Problem};
 use crate::keys;
-use crate::run::serve;
+use crate::run::{AbortOnDrop, serve};
 use crate::startup;
+
+use watch::Watch;
 
 /// Bytes of an answer of the manager.
 const MAX_ANSWER: usize = 16 << 20;
 const CREDENTIAL_UPDATE: &str = "/v1/credential-update";
 /// The manager skips at most so many version counters at once.
 const MAX_SKIPPED: u32 = 128;
+/// The manager's log is looked at no less often than this.
+const LONGEST_WATCH: Duration = Duration::from_secs(60);
 /// Heads that are remembered, to compare with.
 const MAX_HEADS: usize = 4096;
 
@@ -67,7 +74,9 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
             },
         "the manager's configuration does not name this operator's key as leaf_public_key"
     );
+    let signed = Signed::open(&settings.data_dir.join("operator.sqlite3"))?;
     let operator = Arc::new(Operator {
+        watch: Watch::open(&config, &signed)?,
         http,
         manager,
         descriptor,
@@ -76,10 +85,15 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         access: Token {
             token: Zeroizing::new(settings.token.clone().unwrap_or_default()),
         },
-        signed: Signed::open(&settings.data_dir.join("operator.sqlite3"))?,
+        signed,
         updating: tokio::sync::Mutex::new(()),
         heads: Mutex::new(BTreeMap::new()),
     });
+    // Before the first update goes out.
+    operator.look().await?;
+    let watched = Arc::clone(&operator);
+    let period = settings.heartbeat().min(LONGEST_WATCH);
+    let _watching = AbortOnDrop(tokio::spawn(async move { watched.watch(period).await }));
     tracing::info!(fingerprint = %operator.descriptor.fingerprint()?, "operator ready");
     let mut app = Router::new();
     for (name, path) in ENDPOINTS.iter().chain(&EXTENSIONS) {
@@ -104,6 +118,7 @@ struct Operator {
     key: SigningKey,
     access: Token,
     signed: Signed,
+    watch: Watch,
     /// Versions are signed and forwarded one update at a time.
     updating: tokio::sync::Mutex<()>,
     /// Signatures of heads by tree size: the manager must never sign two for one size.
@@ -136,6 +151,7 @@ async fn update(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let request = UpdateRequest::from_bytes(&body, &())?;
+    operator.watch.check()?;
     let _one_at_a_time = operator.updating.lock().await;
     let label = request.label.clone();
     let (forwarded, signed) = operator.authorize(&request, &headers)?;
@@ -369,13 +385,31 @@ impl Signed {
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS signed (
                 label BLOB PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
-                digest BLOB NOT NULL, created INTEGER) WITHOUT ROWID;",
+                digest BLOB NOT NULL, created INTEGER) WITHOUT ROWID;
+             CREATE TABLE IF NOT EXISTS view (
+                one INTEGER PRIMARY KEY CHECK (one = 1), state BLOB NOT NULL);",
         )?;
         Ok(Self(Mutex::new(connection)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last verified view of the manager's log.
+    fn view(&self) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.lock()
+            .query_row("SELECT state FROM view", [], |row| row.get(0))
+            .optional()
+    }
+
+    fn put_view(&self, state: &[u8]) -> rusqlite::Result<()> {
+        self.lock().execute(
+            "INSERT INTO view VALUES (1, ?1)
+             ON CONFLICT (one) DO UPDATE SET state = excluded.state",
+            [state],
+        )?;
+        Ok(())
     }
 
     fn get(&self, label: &[u8]) -> rusqlite::Result<Option<Kept>> {

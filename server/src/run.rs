@@ -152,7 +152,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
 }
 
 /// A background task that ends with whoever holds this.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -22,18 +22,28 @@ fn leaf_key(folder: &Path) -> String {
 }
 
 fn manager(folder: &Path, leaf_public_key: &str) -> Server {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    manager_at(&address, &folder.join("manager"), leaf_public_key)
+}
+
+fn manager_at(address: &str, folder: &Path, leaf_public_key: &str) -> Server {
     let environment = [
         ("OVERT_SERVER_MODE", "third-party-management"),
         ("OVERT_SERVER_LEAF_PUBLIC_KEY", leaf_public_key),
     ];
     let arguments = ["--role", "manager", "--batch-interval", "10ms"];
-    Server::start(&folder.join("manager"), &arguments, &environment).unwrap()
+    Server::start_at(address, folder, &arguments, &environment).unwrap()
 }
 
 fn operator(folder: &Path, manager: &str) -> anyhow::Result<Server> {
     let environment = [
         ("OVERT_SERVER_MANAGER_URL", manager),
         ("OVERT_SERVER_TOKEN", TOKEN),
+        // How often it looks at the manager's log.
+        ("OVERT_SERVER_REASONABLE_MONITORING_WINDOW", "10s"),
+        ("OVERT_SERVER_HEARTBEAT_FRACTION", "0.01"),
     ];
     let arguments = ["--role", "operator", "--access", "token"];
     Server::start(&folder.join("operator"), &arguments, &environment)
@@ -173,4 +183,64 @@ async fn an_operator_refuses_a_manager_that_names_another_key() {
         error.contains("does not name this operator's key"),
         "{error}"
     );
+}
+
+/// Tries until an update is refused because of a fork.
+async fn until_forked(url: &str) {
+    for n in 0..200u8 {
+        let mut user = User::new(url, Some(TOKEN)).await.unwrap();
+        let tried = match user.own(url, "bob").await {
+            Ok(()) => user.update(url, "bob", &[n]).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if tried.is_err_and(|error| error.to_string().contains("forked")) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("updates still go to a manager that forked the log");
+}
+
+#[tokio::test]
+async fn an_operator_gives_nothing_to_a_manager_that_forks_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let key = leaf_key(folder);
+    let managed = manager(folder, &key);
+    let address = managed.url.trim_start_matches("http://").to_owned();
+    let front = operator(folder, &managed.url).unwrap();
+    let url = front.url.clone();
+    let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+    user.own(&url, "alice").await.unwrap();
+    managed.stop().unwrap();
+    // The manager keeps a copy, goes on, and then goes on from the copy.
+    let (one, other) = (folder.join("manager"), folder.join("other"));
+    let copied = Command::new("cp").arg("-a").args([&one, &other]).status();
+    assert!(copied.unwrap().success());
+    let managed = manager_at(&address, &one, &key);
+    for n in 0..3u8 {
+        user.update(&url, "alice", &[n]).await.unwrap();
+    }
+    // The operator has looked since.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    managed.stop().unwrap();
+    let managed = manager_at(&address, &other, &key);
+    until_forked(&url).await;
+    // Not after a restart either, and not once the other log is as large.
+    front.stop().unwrap();
+    let front = operator(folder, &managed.url).unwrap();
+    until_forked(&front.url).await;
+    // The log that it knows is welcome.
+    managed.stop().unwrap();
+    let _managed = manager_at(&address, &one, &key);
+    let url = front.url.clone();
+    for n in 0..200 {
+        let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+        let owned = user.own(&url, "carol").await;
+        if owned.is_ok() && user.update(&url, "carol", b"value").await.is_ok() {
+            return;
+        }
+        assert!(n < 199, "updates stay refused");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) log: Arc<Mutex<MemoryLog>>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) meddle: Arc<Mutex<Meddle>>,
+    /// Paths that were asked.
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
     /// The body of the request that is being carried.
     body: Arc<Mutex<Vec<u8>>>,
     pub(crate) url: String,
@@ -60,6 +62,7 @@ impl World {
             log: Arc::new(Mutex::new(log)),
             now: Arc::new(AtomicU64::new(START)),
             meddle: Arc::new(Mutex::new(Box::new(|_, act| act()))),
+            seen: Arc::default(),
             body: Arc::default(),
             url: URL.to_owned(),
             signed,
@@ -135,6 +138,7 @@ impl World {
     }
 
     fn carry(&self, path: &str, body: &[u8], act: &dyn Fn() -> Answer) -> Answer {
+        self.seen.lock().unwrap().push(path.to_owned());
         *self.body.lock().unwrap() = body.to_owned();
         (self.meddle.lock().unwrap())(path, act)
     }
