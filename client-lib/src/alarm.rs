@@ -47,7 +47,7 @@ impl State {
             Reason::Protocol(VerifyError::ClockAhead { .. } | VerifyError::ClockBehind { .. }) => {
                 Self::Clock
             }
-            Reason::Unproved(_) => Self::Overdue,
+            Reason::Unproved(_) | Reason::CredentialUnproved { .. } => Self::Overdue,
             Reason::Foreign(_) => Self::OwnKeyChanged,
             // Proved to be in the log, and not what the log may hold.
             Reason::Forked { .. } | Reason::SignedValue { .. } | Reason::PromiseBroken { .. } => {

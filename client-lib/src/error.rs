@@ -181,10 +181,10 @@ pub enum Reason {
     /// Versions of an owned label that this device did not make.
     #[error("versions that this device did not make: {}", list(.0))]
     Foreign(Vec<(u32, Option<Signer>)>),
-    /// The log does not provide what would finally verify a credential.
+    /// The log did not provide what would finally verify a credential before that expired.
     #[error(
-        "the directory does not prove what the credential for version {version} shows, although \
-         it is about to expire: {says}"
+        "the directory does not prove what the credential for version {version} shows, and that has \
+         expired meanwhile: {says}"
     )]
     CredentialUnproved {
         /// The version.

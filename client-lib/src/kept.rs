@@ -46,7 +46,7 @@ pub struct KeptState {
 }
 
 /// How many recent distinguished log entries are kept.
-const MAX_RECENT: usize = 10;
+pub(crate) const MAX_RECENT: usize = 10;
 
 /// Adds distinguished log entries that were verified, all of those to the right of `since` (none:
 /// all recent ones). A gap before them makes what was kept useless.

@@ -37,6 +37,12 @@ pub trait Transport: Send + Sync {
     ) -> impl Future<Output = Result<Posted, TransportError>> + Send {
         async { Ok(Posted::Done(self.post(path, body).await?)) }
     }
+
+    /// The same directory as a stranger reaches it: with nothing that tells who asks, over
+    /// connections that carry nothing else, and through an anonymous channel where there is one.
+    fn anonymous(&self) -> Result<Self, TransportError>
+    where
+        Self: Sized;
 }
 
 /// What an update was answered with.
@@ -120,6 +126,8 @@ pub struct HttpTransport {
     base: String,
     http: reqwest::Client,
     token: Option<String>,
+    /// For anonymous requests.
+    proxy: Option<String>,
 }
 
 /// Brings an address to the one spelling that directories are remembered by.
@@ -140,7 +148,7 @@ pub fn normalize(address: &str) -> Result<String, TransportError> {
 impl HttpTransport {
     /// Talks to the directory at `address`, with a bearer `token` if it wants one.
     pub fn new(address: &str, token: Option<&str>) -> Result<Self, TransportError> {
-        Self::build(address, token, reqwest::Client::builder())
+        Self::build(address, token, None)
     }
 
     /// Like [`HttpTransport::new`], through a proxy such as `socks5h://127.0.0.1:9050`.
@@ -149,17 +157,28 @@ impl HttpTransport {
         token: Option<&str>,
         proxy: &str,
     ) -> Result<Self, TransportError> {
-        let proxy = reqwest::Proxy::all(proxy)
-            .map_err(|_| TransportError::Address(proxy.chars().take(200).collect()))?;
-        Self::build(address, token, reqwest::Client::builder().proxy(proxy))
+        Self::build(address, token, Some(proxy))
+    }
+
+    /// Sends anonymous requests through this proxy, instead of the way that others take.
+    pub fn with_anonymous_proxy(self, proxy: &str) -> Result<Self, TransportError> {
+        through(proxy)?;
+        Ok(Self {
+            proxy: Some(proxy.to_owned()),
+            ..self
+        })
     }
 
     fn build(
         address: &str,
         token: Option<&str>,
-        builder: reqwest::ClientBuilder,
+        proxy: Option<&str>,
     ) -> Result<Self, TransportError> {
         let base = normalize(address)?;
+        let mut builder = reqwest::Client::builder();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(through(proxy)?);
+        }
         let http = builder
             .user_agent(concat!("overt/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -171,6 +190,7 @@ impl HttpTransport {
             base,
             http,
             token: token.map(str::to_owned),
+            proxy: proxy.map(str::to_owned),
         })
     }
 
@@ -245,6 +265,11 @@ impl HttpTransport {
     }
 }
 
+fn through(proxy: &str) -> Result<reqwest::Proxy, TransportError> {
+    reqwest::Proxy::all(proxy)
+        .map_err(|_| TransportError::Address(proxy.chars().take(200).collect()))
+}
+
 /// Half to all of `pause`, so that many clients do not come back at once.
 fn jitter(pause: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(0);
@@ -288,5 +313,9 @@ impl Transport for HttpTransport {
 
     async fn post_soon(&self, path: &str, body: Vec<u8>) -> Result<Posted, TransportError> {
         self.send(reqwest::Method::POST, path, body, true).await
+    }
+
+    fn anonymous(&self) -> Result<Self, TransportError> {
+        Self::build(&self.base, None, self.proxy.as_deref())
     }
 }

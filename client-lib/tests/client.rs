@@ -56,6 +56,10 @@ impl Transport for Replay {
             Some(answer) => (self.meddle)(answer.clone()),
         }
     }
+
+    fn anonymous(&self) -> Result<Self, TransportError> {
+        Err(problem("not-found", 404))
+    }
 }
 
 struct At(u64);

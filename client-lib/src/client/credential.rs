@@ -3,7 +3,7 @@
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::error::VerifyError;
 use overt_protocol::signed_value::SignedValue;
-use overt_protocol::user::{Awaited, ProvisionalCredential, TreeView, VerifiedValue};
+use overt_protocol::user::{Awaited, ProvisionalCredential, TreeState, TreeView, VerifiedValue};
 use overt_protocol::wire::{Credential, SearchRequest};
 
 use crate::client::monitor::newest;
@@ -12,7 +12,7 @@ use crate::client::{Client, Event, Standing};
 use crate::code::VerificationCode;
 use crate::error::{ClientError, Reason};
 use crate::failure::Exchange;
-use crate::kept::KeptState;
+use crate::kept::{KeptState, MAX_RECENT};
 use crate::operation::Operation;
 use crate::store::Received;
 use crate::transport::Transport;
@@ -190,7 +190,17 @@ impl<T: Transport> Client<T> {
                         finality,
                     });
                 }
-                Err(error) => events.push(Event::Failed { label, error }),
+                Err(error) => {
+                    let is_false = error.is_misbehaviour();
+                    let event = Event::Failed { label, error };
+                    // Reported once, and not forgotten before that.
+                    if let Some(alarm) = event.alarm(self.clock.now()).filter(|_| is_false) {
+                        self.store.raise(self.url(), &alarm)?;
+                        self.store
+                            .remove_credential(self.url(), &received.credential)?;
+                    }
+                    events.push(event);
+                }
             }
         }
         Ok(())
@@ -220,25 +230,12 @@ impl<T: Transport> Client<T> {
         }
         let base = Credential::from_bytes(credential, &self.directory.config)
             .map_or(0, |credential| credential.position);
-        let oldest = recent.first().map_or(0, TreeView::position);
-        let is_expiring = base <= oldest && newest(recent) > Some(distinguished);
-        if !is_expiring {
+        let Some(expired) = self.expiring(recent, base)? else {
             return Ok(Finality::AwaitsUpdate(distinguished));
-        }
+        };
         let update = match self.fetch_update(provisional, distinguished).await {
-            Err(ClientError::Refused(problem) | ClientError::NotFound(problem)) => {
-                let reason = Reason::CredentialUnproved {
-                    version: provisional.version(),
-                    says: problem.to_string(),
-                };
-                let files = vec![("response.bin", credential.clone())];
-                let exchange = Exchange {
-                    operation: Some(Operation::Credential),
-                    label: provisional.label(),
-                    files,
-                    ..Exchange::default()
-                };
-                return Err(self.not_verified(reason, exchange));
+            Err(error) if expired => {
+                return Err(self.unproved_credential(received, error.to_string()));
             }
             update => update?,
         };
@@ -246,6 +243,37 @@ impl<T: Transport> Client<T> {
         Ok(Finality::Final)
     }
 
+    /// Whether a credential that rests on the log entry at `base` has expired, if it has or is about
+    /// to: with the next distinguished entry, or with the lifetime of `base`.
+    fn expiring(&self, recent: &[TreeView], base: u64) -> Result<Option<bool>, ClientError> {
+        let Some(view) = recent.iter().find(|view| view.position() == base) else {
+            return Ok(Some(true));
+        };
+        let config = &self.directory.config;
+        let timestamp = view.rightmost().map_or(0, |entry| entry.timestamp);
+        let tree = self.tree()?;
+        let rightmost = tree.as_ref().and_then(TreeState::rightmost);
+        // What is left at the pass after the next one.
+        let then = config.reasonable_monitoring_window.saturating_mul(2);
+        let then = rightmost.map_or(0, |entry| entry.timestamp.saturating_add(then));
+        let is_pushed_out =
+            recent.len() >= MAX_RECENT && recent.first().map(TreeView::position) == Some(base);
+        Ok((is_pushed_out || config.is_expired(timestamp, then)).then_some(false))
+    }
+
+    /// The log does not provide what it must (or nobody could ask it) until it is too late.
+    fn unproved_credential(&self, received: &Received, says: String) -> ClientError {
+        let version = received.provisional.version();
+        let exchange = Exchange {
+            operation: Some(Operation::Credential),
+            label: received.provisional.label(),
+            files: vec![("response.bin", received.credential.clone())],
+            ..Exchange::default()
+        };
+        self.not_verified(Reason::CredentialUnproved { version, says }, exchange)
+    }
+
+    /// Asks for it as a stranger, lest the directory learns who got whose credential.
     async fn fetch_update(
         &self,
         provisional: &ProvisionalCredential,
@@ -254,7 +282,7 @@ impl<T: Transport> Client<T> {
         let request = provisional.request(distinguished).to_bytes()?;
         let endpoint = Operation::CredentialUpdate.endpoint();
         let path = self.directory.descriptor.path(endpoint).unwrap_or_default();
-        Ok(self.transport.post(path, request).await?)
+        Ok(self.transport.anonymous()?.post(path, request).await?)
     }
 
     fn verify_credential(

@@ -24,16 +24,26 @@ pub(crate) type Answer = Result<Vec<u8>, TransportError>;
 /// What becomes of a request to a path; the second argument acts on it and returns the answer.
 pub(crate) type Meddle = Box<dyn FnMut(&str, &dyn Fn() -> Answer) -> Answer + Send>;
 
+/// As the directory sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    User,
+    Stranger,
+}
+
+pub(crate) type Asked = (String, Who);
+
 /// The directory, its clock, and the one line that leads to it.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) log: Arc<Mutex<MemoryLog>>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) meddle: Arc<Mutex<Meddle>>,
-    /// Paths that were asked.
-    pub(crate) seen: Arc<Mutex<Vec<String>>>,
     /// The body of the request that is being carried.
     body: Arc<Mutex<Vec<u8>>>,
+    /// Paths that were asked, and by whom.
+    pub(crate) seen: Arc<Mutex<Vec<Asked>>>,
+    who: Who,
     pub(crate) url: String,
     signed: bool,
 }
@@ -43,6 +53,13 @@ impl World {
         let suite = CipherSuite::Kt128Sha256Ed25519;
         let log = MemoryLog::new(suite, [1; 32], [2; 32], RMW, None);
         Self::with_log(log, signed)
+    }
+
+    /// Where log entries expire after so many milliseconds.
+    pub(crate) fn with_lifetime(lifetime: u64) -> Self {
+        let suite = CipherSuite::Kt128Sha256Ed25519;
+        let log = MemoryLog::new(suite, [1; 32], [2; 32], RMW, Some(lifetime));
+        Self::with_log(log, false)
     }
 
     /// In Third-Party Management mode.
@@ -62,8 +79,9 @@ impl World {
             log: Arc::new(Mutex::new(log)),
             now: Arc::new(AtomicU64::new(START)),
             meddle: Arc::new(Mutex::new(Box::new(|_, act| act()))),
-            seen: Arc::default(),
             body: Arc::default(),
+            seen: Arc::default(),
+            who: Who::User,
             url: URL.to_owned(),
             signed,
         };
@@ -121,6 +139,13 @@ impl World {
         });
     }
 
+    /// Who asked at this path.
+    pub(crate) fn asked(&self, path: &str) -> Vec<Who> {
+        let seen = self.seen.lock().unwrap();
+        let at_path = seen.iter().filter(|(asked, _)| asked == path);
+        at_path.map(|(_, who)| *who).collect()
+    }
+
     /// The body of the request that is being carried.
     pub(crate) fn body<R: Decode<()>>(&self) -> R {
         request(&self.body.lock().unwrap())
@@ -138,8 +163,8 @@ impl World {
     }
 
     fn carry(&self, path: &str, body: &[u8], act: &dyn Fn() -> Answer) -> Answer {
-        self.seen.lock().unwrap().push(path.to_owned());
         *self.body.lock().unwrap() = body.to_owned();
+        self.seen.lock().unwrap().push((path.to_owned(), self.who));
         (self.meddle.lock().unwrap())(path, act)
     }
 
@@ -219,6 +244,13 @@ impl Transport for World {
                 MemoryError::Refusal(_) => problem(409, "version-conflict"),
                 error => panic!("{error}"),
             })
+        })
+    }
+
+    fn anonymous(&self) -> Result<Self, TransportError> {
+        Ok(Self {
+            who: Who::Stranger,
+            ..self.clone()
         })
     }
 }

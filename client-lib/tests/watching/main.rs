@@ -1,6 +1,6 @@
 //! Keeping watch, against a directory in memory that loses answers, refuses and lies, under a clock
 //! that the tests set.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod credentials;
 mod directory;

@@ -44,6 +44,11 @@ pub(crate) struct Global {
     /// Reach the directory through this proxy, such as socks5h://127.0.0.1:9050 for Tor.
     #[arg(long, global = true, env = "OVERT_PROXY", value_name = "URL")]
     pub(crate) proxy: Option<String>,
+    /// Ask through this proxy what the directory must not connect with anybody: the proof that a
+    /// received credential lacks, and what strangers are shown. Without it --proxy is used, and
+    /// without either such a request goes straight, with no token and over its own connection.
+    #[arg(long, global = true, env = "OVERT_ANONYMOUS_PROXY", value_name = "URL")]
+    pub(crate) anonymous_proxy: Option<String>,
     /// No notices, no progress.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

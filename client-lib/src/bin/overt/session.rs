@@ -19,6 +19,7 @@ pub(crate) struct Session {
     directory: Option<String>,
     token: Option<String>,
     proxy: Option<String>,
+    anonymous_proxy: Option<String>,
 }
 
 impl Session {
@@ -37,6 +38,7 @@ impl Session {
             directory: global.directory.clone(),
             token: global.token.clone(),
             proxy: global.proxy.clone(),
+            anonymous_proxy: global.anonymous_proxy.clone(),
         })
     }
 
@@ -71,9 +73,13 @@ impl Session {
 
     pub(crate) fn transport(&self, url: &str) -> anyhow::Result<HttpTransport> {
         let token = self.token.as_deref();
-        Ok(match &self.proxy {
+        let transport = match &self.proxy {
             None => HttpTransport::new(url, token)?,
             Some(proxy) => HttpTransport::proxied(url, token, proxy)?,
+        };
+        Ok(match &self.anonymous_proxy {
+            None => transport,
+            Some(proxy) => transport.with_anonymous_proxy(proxy)?,
         })
     }
 
