@@ -50,9 +50,10 @@ impl State {
             Reason::Unproved(_) | Reason::CredentialUnproved { .. } => Self::Overdue,
             Reason::Foreign(_) => Self::OwnKeyChanged,
             // Proved to be in the log, and not what the log may hold.
-            Reason::Forked { .. } | Reason::SignedValue { .. } | Reason::PromiseBroken { .. } => {
-                Self::Lied
-            }
+            Reason::Forked { .. }
+            | Reason::Split
+            | Reason::SignedValue { .. }
+            | Reason::PromiseBroken { .. } => Self::Lied,
             _ => Self::InvalidProof,
         }
     }

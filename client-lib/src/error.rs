@@ -112,6 +112,12 @@ pub enum ClientError {
     /// The directory's log moves so fast that two views of it could not be brought to one size.
     #[error("the views of the log could not be compared, because it changes too fast; try again")]
     Unsettled,
+    /// What strangers are shown and what is known here have no recent log entry in common.
+    #[error(
+        "what the directory shows to strangers is too old, or too new, to be compared with what is \
+         known here"
+    )]
+    Apart,
     /// Kept state.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -210,6 +216,11 @@ pub enum Reason {
         /// The tree size.
         size: u64,
     },
+    /// Strangers are shown another log.
+    #[error(
+        "what the directory shows to strangers is not the log that it shows here: the log is FORKED"
+    )]
+    Split,
 }
 
 impl Reason {
@@ -229,6 +240,7 @@ impl Reason {
             Self::Receipt(error) => error.check(),
             Self::PromiseBroken { .. } => "promise-broken",
             Self::Forked { .. } => "forked",
+            Self::Split => "split-view",
         }
     }
 }
@@ -253,7 +265,7 @@ impl ClientError {
             )
         };
         match self {
-            Self::NotFound(_) | Self::Refused(_) | Self::Unsettled => true,
+            Self::NotFound(_) | Self::Refused(_) | Self::Unsettled | Self::Apart => true,
             Self::Unreachable(error) | Self::Trust(TrustError::Transport(error)) => {
                 is_answer(error)
             }

@@ -47,6 +47,7 @@ pub mod failure;
 pub mod kept;
 pub mod keys;
 pub mod operation;
+pub mod roots;
 pub mod store;
 pub mod transport;
 pub mod trust;

@@ -185,6 +185,9 @@ async fn friends_compare_roots_and_send_credentials() {
         5
     );
 
+    let compared = &bob.verified(&["gossip", "stranger"])["compared"];
+    assert!(compared.as_u64() > Some(0), "{compared}");
+
     // Bob checks what Alice sends, and asks nobody.
     let file = bob.path("credential");
     let file = file.to_str().unwrap();

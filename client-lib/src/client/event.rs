@@ -64,6 +64,18 @@ pub enum Event {
         /// Whether it is final.
         finality: Finality,
     },
+    /// The directory shows strangers the same log.
+    Compared {
+        /// Roots in common.
+        roots: usize,
+    },
+    /// What the directory shows to strangers could not be compared for longer than it should be.
+    Uncompared {
+        /// When it was last compared, or else first tried; in milliseconds since the Unix epoch.
+        since: u64,
+        /// What came instead.
+        error: ClientError,
+    },
     /// What must be monitored was not proved for longer than it should be.
     Overdue {
         /// The label; empty if it is all of them.
@@ -91,9 +103,10 @@ impl Event {
             | Self::Adopted { .. }
             | Self::Pending { .. }
             | Self::Contact { .. }
-            | Self::Credential { .. } => State::Verified,
+            | Self::Credential { .. }
+            | Self::Compared { .. } => State::Verified,
             Self::Foreign { .. } => State::OwnKeyChanged,
-            Self::Overdue { .. } => State::Overdue,
+            Self::Overdue { .. } | Self::Uncompared { .. } => State::Overdue,
             Self::Failed { error, .. } => State::of(error),
         }
     }
@@ -125,6 +138,13 @@ impl Event {
                 let detail = format!("not proved since {since} (milliseconds since 1970): {how}");
                 (detail, check, None)
             }
+            Self::Uncompared { since, .. } => {
+                let detail = format!(
+                    "not compared with what strangers are shown since {since} (milliseconds since \
+                     1970): it could show other people another log"
+                );
+                (detail, "not-compared", None)
+            }
             _ => return None,
         };
         Some(Alarm {
@@ -142,7 +162,7 @@ impl Event {
     /// The label in question; empty if it is about the directory.
     pub fn label(&self) -> &[u8] {
         match self {
-            Self::Missed { .. } => &[],
+            Self::Missed { .. } | Self::Compared { .. } | Self::Uncompared { .. } => &[],
             Self::Owned { label, .. }
             | Self::Adopted { label, .. }
             | Self::Pending { label, .. }

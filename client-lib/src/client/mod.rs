@@ -12,6 +12,7 @@ mod publish;
 mod receipt;
 mod send;
 mod sign;
+mod stranger;
 mod watch;
 mod wave;
 

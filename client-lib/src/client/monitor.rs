@@ -100,13 +100,8 @@ impl<T: Transport> Client<T> {
     /// What could not be checked is overdue after the reasonable monitoring window if the directory
     /// answers, or if it is silent for as long as it may let its head grow old.
     fn unproved(&self, label: Vec<u8>, since: Option<u64>, error: ClientError) -> Event {
-        let config = &self.directory.config;
-        let window = config.reasonable_monitoring_window;
-        let limit = match error.is_answer() {
-            true => window,
-            false => window.max(config.max_behind),
-        };
-        let is_overdue = |since: &u64| self.clock.now().saturating_sub(*since) > limit;
+        let patience = self.patience(&error);
+        let is_overdue = |since: &u64| self.clock.now().saturating_sub(*since) > patience;
         match since.filter(is_overdue) {
             Some(since) if State::of(&error) == State::NotCheckable => Event::Overdue {
                 label,
@@ -114,6 +109,16 @@ impl<T: Transport> Client<T> {
                 error,
             },
             _ => Event::Failed { label, error },
+        }
+    }
+
+    /// How long this may come instead of proof, in milliseconds.
+    pub(super) fn patience(&self, error: &ClientError) -> u64 {
+        let config = &self.directory.config;
+        let window = config.reasonable_monitoring_window;
+        match error.is_answer() {
+            true => window,
+            false => window.max(config.max_behind),
         }
     }
 

@@ -38,9 +38,38 @@ impl Pace {
                 .min(self.every),
             false => self.every,
         };
-        let spread = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
-        pause.mul_f64(0.9 + 0.2 * spread)
+        pause.mul_f64(0.9 + 0.2 * random())
     }
+
+    /// The pause before the first comparison with what strangers are shown, so long after the last
+    /// one. Its time says nothing of the times of passes: who asks must not be guessed from it.
+    fn first_comparison(self, elapsed: Duration) -> Duration {
+        let due = self.every.mul_f64(0.5 + random()).saturating_sub(elapsed);
+        due.max(self.every.mul_f64(random() / 8.0))
+    }
+
+    /// The pause after a comparison.
+    fn after_comparison(self, done: &Monitoring) -> Duration {
+        let pause = match is_unproved(done) {
+            true => self.every / 8,
+            false => self.every,
+        };
+        pause.mul_f64(0.5 + random())
+    }
+}
+
+/// From zero to one.
+fn random() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}
+
+/// Time to what is to be done next.
+struct Plan {
+    pass: Duration,
+    /// Passes that proved nothing, since the last that did.
+    failures: u32,
+    /// None unless the log is in Contact Monitoring mode.
+    comparison: Option<Duration>,
 }
 
 /// Whether a pass left something to be tried again soon.
@@ -49,20 +78,43 @@ fn is_unproved(done: &Monitoring) -> bool {
 }
 
 impl<T: Transport> Client<T> {
-    /// Monitors at once and then at this pace, for as long as the stream is polled. Needs a tokio
-    /// runtime with time; nothing runs in between.
+    /// Monitors at once and then at this pace, for as long as the stream is polled. In Contact
+    /// Monitoring mode it also compares what is known here with what strangers are shown, at random
+    /// times, about as often. Needs a tokio runtime with time; nothing runs in between.
     pub fn watch(&self, pace: Pace) -> impl Stream<Item = Monitoring> + '_ {
-        let start = (Duration::ZERO, 0u32);
-        stream::unfold(start, move |(pause, failures)| async move {
-            tokio::time::sleep(pause).await;
-            let done = self.monitor().await;
-            let failures = match is_unproved(&done) {
-                true => failures.saturating_add(1),
-                false => 0,
+        stream::unfold(self.plan(pace), move |mut plan| async move {
+            let wait = plan.comparison.map_or(plan.pass, |due| due.min(plan.pass));
+            tokio::time::sleep(wait).await;
+            plan.pass = plan.pass.saturating_sub(wait);
+            plan.comparison = plan.comparison.map(|due| due.saturating_sub(wait));
+            if plan.pass.is_zero() {
+                let done = self.monitor().await;
+                plan.pass = pace.after(&done, plan.failures);
+                plan.failures = match is_unproved(&done) {
+                    true => plan.failures.saturating_add(1),
+                    false => 0,
+                };
+                return Some((done, plan));
+            }
+            let done = Monitoring {
+                events: vec![self.compare_as_stranger().await],
+                tree: None,
             };
-            let pause = pace.after(&done, failures.saturating_sub(1));
-            Some((done, (pause, failures)))
+            plan.comparison = Some(pace.after_comparison(&done));
+            Some((done, plan))
         })
+    }
+
+    fn plan(&self, pace: Pace) -> Plan {
+        let now = self.clock.now();
+        let since = self.store.uncompared_since(self.url(), now);
+        let elapsed = since.map_or(0, |since| now.saturating_sub(since));
+        let is_compared = self.directory.config.is_contact_monitoring();
+        Plan {
+            pass: Duration::ZERO,
+            failures: 0,
+            comparison: is_compared.then(|| pace.first_comparison(Duration::from_millis(elapsed))),
+        }
     }
 }
 
@@ -100,5 +152,29 @@ mod tests {
                 assert!(later > first * 4 && later <= window, "{later:?}");
             }
         }
+    }
+
+    #[test]
+    fn comparisons_come_about_once_in_a_window_and_nobody_knows_when() {
+        let every = Duration::from_secs(24 * 3600);
+        let retry = every / 64;
+        let pace = Pace { every, retry };
+        let spread = |pause: &dyn Fn() -> Duration| {
+            let mut all: Vec<f64> = (0..200).map(|_| pause().div_duration_f64(every)).collect();
+            all.sort_by(f64::total_cmp);
+            (all[0], all[100], all[199])
+        };
+        let done = Monitoring::default();
+        for (least, middle, greatest) in [
+            spread(&|| pace.after_comparison(&done)),
+            spread(&|| pace.first_comparison(Duration::ZERO)),
+        ] {
+            assert!((0.5..0.6).contains(&least), "{least}");
+            assert!((0.8..1.2).contains(&middle), "{middle}");
+            assert!((1.4..=1.5).contains(&greatest), "{greatest}");
+        }
+        // Whoever was away for long does not ask at once either.
+        let (least, _, greatest) = spread(&|| pace.first_comparison(every * 9));
+        assert!(least < 0.02 && (0.1..=0.125).contains(&greatest));
     }
 }

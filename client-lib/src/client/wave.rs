@@ -50,7 +50,7 @@ pub(super) struct Told<O> {
     owner: Option<OwnerState>,
     now: u64,
     request: Vec<u8>,
-    response: Vec<u8>,
+    pub(super) response: Vec<u8>,
 }
 
 impl<T: Transport> Client<T> {
@@ -60,12 +60,22 @@ impl<T: Transport> Client<T> {
         tree: Option<&TreeState>,
         ask: &Ask<'_, O>,
     ) -> Result<Told<O>, ClientError> {
+        self.ask_over(&self.transport, tree, ask).await
+    }
+
+    /// Asks one thing over another transport to the directory.
+    pub(super) async fn ask_over<O>(
+        &self,
+        transport: &T,
+        tree: Option<&TreeState>,
+        ask: &Ask<'_, O>,
+    ) -> Result<Told<O>, ClientError> {
         let endpoint = ask.operation.endpoint();
         let path = self.directory.descriptor.path(endpoint).unwrap_or_default();
         let sent = match self.takes_receipts && ask.operation == Operation::Update {
-            true => self.transport.post_soon(path, ask.request.clone()).await,
+            true => transport.post_soon(path, ask.request.clone()).await,
             false => {
-                let done = self.transport.post(path, ask.request.clone()).await;
+                let done = transport.post(path, ask.request.clone()).await;
                 done.map(Posted::Done)
             }
         };

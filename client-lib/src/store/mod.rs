@@ -43,7 +43,8 @@ const SCHEMA: &str = "
         pinned_at INTEGER NOT NULL,
         tree BLOB,
         recent BLOB,
-        monitored_at INTEGER
+        monitored_at INTEGER,
+        compared_at INTEGER
     );
     CREATE TABLE owned (
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,

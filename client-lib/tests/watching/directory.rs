@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// Paths that were asked, and by whom.
     pub(crate) seen: Arc<Mutex<Vec<Asked>>>,
     who: Who,
+    /// What strangers are shown, if it is something else.
+    strangers: Arc<Mutex<Option<Box<World>>>>,
     pub(crate) url: String,
     signed: bool,
 }
@@ -82,6 +84,7 @@ impl World {
             body: Arc::default(),
             seen: Arc::default(),
             who: Who::User,
+            strangers: Arc::default(),
             url: URL.to_owned(),
             signed,
         };
@@ -137,6 +140,18 @@ impl World {
             true => answer(),
             false => act(),
         });
+    }
+
+    /// Shows strangers another world.
+    pub(crate) fn show_strangers(&self, other: &World) {
+        *self.strangers.lock().unwrap() = Some(Box::new(other.clone()));
+    }
+
+    /// What the one who asks is shown.
+    fn shown(&self) -> World {
+        let other = self.strangers.lock().unwrap().clone();
+        let other = other.filter(|_| self.who == Who::Stranger);
+        other.map_or_else(|| self.clone(), |other| *other)
     }
 
     /// Who asked at this path.
@@ -232,18 +247,20 @@ pub(crate) fn problem(status: u16, code: &str) -> TransportError {
 impl Transport for World {
     async fn get(&self, path: &str) -> Answer {
         self.carry(path, &[], &|| {
-            Ok(self.directory().descriptor.to_json().unwrap())
+            Ok(self.shown().directory().descriptor.to_json().unwrap())
         })
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Answer {
         self.carry(path, &body, &|| {
-            self.answer(path, &body).map_err(|error| match error {
-                MemoryError::Refusal(Refusal::NotFound) => problem(404, "not-found"),
-                MemoryError::Refusal(Refusal::Expired) => problem(410, "expired"),
-                MemoryError::Refusal(_) => problem(409, "version-conflict"),
-                error => panic!("{error}"),
-            })
+            self.shown()
+                .answer(path, &body)
+                .map_err(|error| match error {
+                    MemoryError::Refusal(Refusal::NotFound) => problem(404, "not-found"),
+                    MemoryError::Refusal(Refusal::Expired) => problem(410, "expired"),
+                    MemoryError::Refusal(_) => problem(409, "version-conflict"),
+                    error => panic!("{error}"),
+                })
         })
     }
 

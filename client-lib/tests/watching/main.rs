@@ -9,3 +9,4 @@ mod history;
 mod memory;
 mod overdue;
 mod pending;
+mod strangers;

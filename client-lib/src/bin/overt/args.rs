@@ -300,6 +300,10 @@ pub(crate) enum GossipCommand {
         /// A file with it, or - for standard input.
         file: PathBuf,
     },
+    /// Compare them with what the directory shows to a stranger: asked anew, with no token, over a
+    /// connection of its own, through --anonymous-proxy or --proxy. `overt monitor --watch` does
+    /// this by itself, at random times, where no third party looks after the log.
+    Stranger,
 }
 
 #[derive(Debug, Subcommand)]

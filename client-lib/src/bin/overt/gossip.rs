@@ -1,15 +1,18 @@
 //! `overt gossip`: comparing the recent distinguished roots with a friend (section "Detecting
 //! Forks").
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use overt_client::State;
+use overt_client::roots::overlap;
+use overt_client::{Client, HttpTransport, State};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::user::TreeView;
 use overt_protocol::wire::{DistinguishedHead, HashValue};
 use serde_json::json;
 
 use crate::args::GossipCommand;
+use crate::monitor::{describe, to_json};
 use crate::report::{Report, UsageError, qr, state_code};
 use crate::session::{Session, read};
 
@@ -21,82 +24,93 @@ pub(crate) async fn run(
     report: &Report,
 ) -> anyhow::Result<ExitCode> {
     let client = session.client(report).await?;
-    client.refresh().await?;
-    let recent = client.recent()?;
-    let heads: Vec<HashValue> = recent.iter().map(|view| view.root).collect();
-    let directory = client.directory();
     match command {
-        GossipCommand::Show { qr: as_qr } => {
-            let mine = DistinguishedHead { heads };
-            let text = format!(
-                "{PREFIX}{}:{}",
-                directory.fingerprint,
-                hex::encode(mine.to_bytes()?)
-            );
-            let positions: Vec<u64> = recent.iter().map(TreeView::position).collect();
-            let json = json!({
-                "result": "verified",
-                "directory": directory.url,
-                "positions": positions,
-                "roots": mine.heads.iter().map(hex::encode).collect::<Vec<_>>(),
-                "text": text,
-            });
-            let shown = match as_qr {
-                true => format!("{text}\n{}", qr(&text)),
-                false => text,
-            };
-            report.result(&json, &shown);
-            Ok(ExitCode::SUCCESS)
-        }
-        GossipCommand::Compare { file } => {
-            let theirs = parse(&read(file)?, &directory.fingerprint.to_string())?;
-            let common = overlap(&heads, &theirs);
-            let state = match common {
-                0 => State::InvalidProof,
-                _ => State::Verified,
-            };
-            let json = json!({
-                "result": state.name(),
-                "directory": directory.url,
-                "compared": common,
-            });
-            let text = match common {
-                0 => {
-                    "NOT THE SAME LOG, or one of you is far behind: no roots in common.\n\
-                     Both of you: run this again now. If it stays so, the directory shows you \
-                     different logs. Do not rely on keys from it, and keep both texts."
-                }
-                1 => {
-                    "the same root; but it is only one, which shows little. Compare again after the \
-                     next distinguished log entry."
-                }
-                _ => "the same log: your friend's roots and yours belong together",
-            };
-            report.result(&json, text);
-            Ok(ExitCode::from(state_code(state)))
-        }
+        GossipCommand::Show { qr: as_qr } => show(&client, *as_qr, report).await,
+        GossipCommand::Compare { file } => compare(&client, file, report).await,
+        GossipCommand::Stranger => Ok(stranger(&client, report).await),
     }
 }
 
-/// How many roots two lists have in common where they lie over each other, if they agree on all of
-/// them: the comparison of section "Detecting Forks", for lists of any lengths, since a young log
-/// has shown different people different numbers of entries.
-fn overlap(a: &[HashValue], b: &[HashValue]) -> usize {
-    let ends_at = |earlier: &[HashValue], later: &[HashValue]| {
-        (0..earlier.len())
-            .map(|skipped| {
-                let common = earlier.len().saturating_sub(skipped).min(later.len());
-                let agree = earlier
-                    .iter()
-                    .skip(skipped)
-                    .zip(later)
-                    .all(|(mine, theirs)| mine == theirs);
-                if agree { common } else { 0 }
-            })
-            .max()
-            .unwrap_or(0)
+/// The recent distinguished log entries, now.
+async fn recent(client: &Client<HttpTransport>) -> anyhow::Result<Vec<TreeView>> {
+    client.refresh().await?;
+    Ok(client.recent()?)
+}
+
+fn roots(recent: &[TreeView]) -> Vec<HashValue> {
+    recent.iter().map(|view| view.root).collect()
+}
+
+async fn show(
+    client: &Client<HttpTransport>,
+    as_qr: bool,
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
+    let (recent, directory) = (recent(client).await?, client.directory());
+    let heads = roots(&recent);
+    let mine = DistinguishedHead { heads };
+    let text = format!(
+        "{PREFIX}{}:{}",
+        directory.fingerprint,
+        hex::encode(mine.to_bytes()?)
+    );
+    let positions: Vec<u64> = recent.iter().map(TreeView::position).collect();
+    let json = json!({
+        "result": "verified",
+        "directory": directory.url,
+        "positions": positions,
+        "roots": mine.heads.iter().map(hex::encode).collect::<Vec<_>>(),
+        "text": text,
+    });
+    let shown = match as_qr {
+        true => format!("{text}\n{}", qr(&text)),
+        false => text,
     };
-    ends_at(a, b).max(ends_at(b, a))
+    report.result(&json, &shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn compare(
+    client: &Client<HttpTransport>,
+    file: &Path,
+    report: &Report,
+) -> anyhow::Result<ExitCode> {
+    let (recent, directory) = (recent(client).await?, client.directory());
+    let theirs = parse(&read(file)?, &directory.fingerprint.to_string())?;
+    let common = overlap(&roots(&recent), &theirs);
+    let state = match common {
+        0 => State::InvalidProof,
+        _ => State::Verified,
+    };
+    let json = json!({
+        "result": state.name(),
+        "directory": directory.url,
+        "compared": common,
+    });
+    let text = match common {
+        0 => {
+            "NOT THE SAME LOG, or one of you is far behind: no roots in common.\n\
+             Both of you: run this again now. If it stays so, the directory shows you \
+             different logs. Do not rely on keys from it, and keep both texts."
+        }
+        1 => {
+            "the same root; but it is only one, which shows little. Compare again after the \
+             next distinguished log entry."
+        }
+        _ => "the same log: your friend's roots and yours belong together",
+    };
+    report.result(&json, text);
+    Ok(ExitCode::from(state_code(state)))
+}
+
+async fn stranger(client: &Client<HttpTransport>, report: &Report) -> ExitCode {
+    let event = client.compare_as_stranger().await;
+    let state = event.state();
+    let mut json = to_json(&event);
+    json["result"] = json!(state.name());
+    let text = format!("{}\n{}", describe(&event), state.explanation());
+    report.result(&json, &text);
+    ExitCode::from(state_code(state))
 }
 
 fn parse(bytes: &[u8], fingerprint: &str) -> anyhow::Result<Vec<HashValue>> {

@@ -148,7 +148,7 @@ fn tell(
     Ok(state)
 }
 
-fn describe(event: &Event) -> String {
+pub(crate) fn describe(event: &Event) -> String {
     let label = name(event.label());
     match event {
         Event::Missed { gap } => format!(
@@ -184,6 +184,13 @@ fn describe(event: &Event) -> String {
             Finality::Final => format!("{label}: the credential for version {version} is final"),
             _ => format!("{label}: the credential for version {version} waits for its proof"),
         },
+        Event::Compared { roots } => {
+            format!("strangers are shown the same log: {roots} roots in common")
+        }
+        Event::Uncompared { since, error } => {
+            let ago = hours(SystemClock.now().saturating_sub(*since));
+            format!("OVERDUE, last compared with what strangers are shown {ago} ago: {error}")
+        }
         Event::Overdue { since, error, .. } => {
             let label = if label.is_empty() {
                 "everything"
@@ -210,7 +217,7 @@ fn hours(milliseconds: u64) -> String {
     }
 }
 
-fn to_json(event: &Event) -> Value {
+pub(crate) fn to_json(event: &Event) -> Value {
     let kind = match event {
         Event::Missed { .. } => "missed",
         Event::Owned { .. } => "owned",
@@ -219,6 +226,8 @@ fn to_json(event: &Event) -> Value {
         Event::Foreign { .. } => "foreign",
         Event::Contact { .. } => "contact",
         Event::Credential { .. } => "credential",
+        Event::Compared { .. } => "compared",
+        Event::Uncompared { .. } => "uncompared",
         Event::Overdue { .. } => "overdue",
         Event::Failed { .. } => "failed",
     };
@@ -237,7 +246,10 @@ fn to_json(event: &Event) -> Value {
         }
         Event::Contact { remaining, .. } => out["remaining"] = json!(remaining),
         Event::Credential { version, .. } => out["version"] = json!(version),
-        Event::Overdue { since, .. } => out["since_ms"] = json!(since),
+        Event::Compared { roots } => out["compared"] = json!(roots),
+        Event::Overdue { since, .. } | Event::Uncompared { since, .. } => {
+            out["since_ms"] = json!(since);
+        }
         Event::Failed { error, .. } => out["check"] = json!(error.check()),
         Event::Missed { gap } => out["gap_ms"] = json!(gap),
     }
