@@ -57,6 +57,16 @@ impl World {
         Self::with_log(log, signed)
     }
 
+    /// Another directory, with keys of its own.
+    pub(crate) fn at(url: &str, seed: u8) -> Self {
+        let suite = CipherSuite::Kt128Sha256Ed25519;
+        let log = MemoryLog::new(suite, [seed; 32], [seed.wrapping_add(1); 32], RMW, None);
+        Self {
+            url: url.to_owned(),
+            ..Self::with_log(log, true)
+        }
+    }
+
     /// Where log entries expire after so many milliseconds.
     pub(crate) fn with_lifetime(lifetime: u64) -> Self {
         let suite = CipherSuite::Kt128Sha256Ed25519;
@@ -140,6 +150,12 @@ impl World {
             true => answer(),
             false => act(),
         });
+    }
+
+    /// Gives everybody the answers of another directory.
+    pub(crate) fn show_everybody(&self, other: &World) {
+        let (body, other) = (self.body.clone(), other.clone());
+        self.meddle(move |path, _| Ok(other.answer(path, &body.lock().unwrap()).unwrap()));
     }
 
     /// Shows strangers another world.

@@ -10,3 +10,4 @@ mod memory;
 mod overdue;
 mod pending;
 mod strangers;
+mod two_logs;
