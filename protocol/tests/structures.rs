@@ -12,6 +12,8 @@ mod json;
 
 use json::{bytes, list, optional, text, vectors};
 use overt_protocol::codec::{Decode, DecodeError, Encode};
+use overt_protocol::head_log::record::HeadRecord;
+use overt_protocol::receipt::{Promised, Receipt};
 use overt_protocol::signed_value::SignedValue;
 use overt_protocol::wire::*;
 use serde_json::Value;
@@ -48,7 +50,8 @@ fn again(example: &Value, encoding: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Configuration TreeHead AuditorTreeHead LogEntry PrefixLeaf PrefixSearchResult PrefixProof
         InclusionProof CombinedTreeProof SearchRequest UpdateRequest ContactMonitorRequest
         OwnerInitRequest OwnerMonitorRequest DistinguishedRequest DistinguishedHead
-        CredentialUpdate CredentialUpdateRequest AuditorUpdate AbsenceRequest;
+        CredentialUpdate CredentialUpdateRequest AuditorUpdate AbsenceRequest Receipt Promised
+        HeadRecord;
         FullTreeHead, UpdateValue, UpdateInfo, BinaryLadderStep, UpdateResponse, OwnerInitResponse,
         MonitorResponse = "ContactMonitorResponse" = "OwnerMonitorResponse"
             = "DistinguishedResponse",

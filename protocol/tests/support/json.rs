@@ -7,6 +7,8 @@
     clippy::expect_used
 )]
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// A file, by its path below `tests/vectors`.
@@ -47,4 +49,12 @@ pub fn version(value: &Value) -> u32 {
 /// What stands for nothing is `null` or missing.
 pub fn optional<'v, T>(value: &'v Value, read: impl FnOnce(&'v Value) -> T) -> Option<T> {
     (!value.is_null()).then(|| read(value))
+}
+
+/// The stable names that the function `check` of a source can return.
+pub fn check_names(source: &str) -> BTreeSet<String> {
+    let (_, body) = source.split_once("pub fn check(").unwrap();
+    let (body, _) = body.split_once("\n    }\n").unwrap();
+    let quoted = body.split('"').skip(1).step_by(2);
+    quoted.map(str::to_owned).collect()
 }

@@ -1,6 +1,8 @@
 //! One structure of each kind or more. What they contain means nothing; only lengths and choices
 //! do.
 
+use overt_protocol::head_log::record::HeadRecord;
+use overt_protocol::receipt::{Promised, Receipt};
 use overt_protocol::signed_value::{SignedValue, Signer, SignerSignature};
 use overt_protocol::suite::CipherSuite;
 use overt_protocol::wire::*;
@@ -357,4 +359,26 @@ fn of_this_project(all: &mut Structures) {
         signature: *signature("update key").first_chunk().unwrap(),
     });
     all.add("SignedValue", &value);
+    let receipt = Receipt {
+        config_hash: seed("configuration"),
+        label: self::label(),
+        version: 8,
+        commitment: seed("commitment"),
+        timestamp: 1_800_000_000_000,
+        deadline: 1_800_000_005_000,
+        signature: signature("log"),
+    };
+    all.add("Receipt", &receipt);
+    let opening = opening();
+    all.add("Promised", &Promised { receipt, opening });
+    let record = HeadRecord {
+        config_hash: seed("configuration"),
+        tree_size: 12,
+        entry: LogEntry {
+            timestamp: 1_800_000_000_000,
+            prefix_tree: seed("prefix tree root"),
+        },
+        root: seed("log tree root"),
+    };
+    all.add("HeadRecord", &record);
 }

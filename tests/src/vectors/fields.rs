@@ -1,5 +1,7 @@
 //! Structures as JSON, under the draft's field names.
 
+use overt_protocol::head_log::record::HeadRecord;
+use overt_protocol::receipt::{Promised, Receipt};
 use overt_protocol::signed_value::{SignedValue, SignerSignature};
 use overt_protocol::wire::*;
 use serde_json::{Value, json};
@@ -55,6 +57,9 @@ fields! {
     AbsenceResponse: full_tree_head, binary_ladder, absence;
     CredentialUpdateRequest: label, entry, tree_size, distinguished;
     SignedValue: value, update_key, recovery_key, signature;
+    Receipt: config_hash, label, version, commitment, timestamp, deadline, signature;
+    Promised: receipt, opening;
+    HeadRecord: config_hash, tree_size, entry, root;
 }
 
 impl Fields for u32 {

@@ -3,6 +3,7 @@
 
 mod crypto;
 mod examples;
+mod extensions;
 mod fields;
 mod negatives;
 mod prefix_tree;
@@ -25,6 +26,7 @@ const DRAFT: &str = "526cc8a (2026-08-18)";
 pub fn files() -> Vec<(String, String)> {
     let mut files = vec![
         ("crypto".to_owned(), crypto::file()),
+        ("extensions".to_owned(), extensions::file()),
         ("structures".to_owned(), structures::file()),
         ("trees".to_owned(), trees::file()),
     ];
