@@ -102,9 +102,11 @@ async fn what_nobody_needs_goes_under_load_and_crashes() {
     // what is left are a handful of versions on the ladders of each label, and the places that
     // others left vacant beside them.
     let labels = LABELS as u32;
+    let each = u32::try_from(updates).unwrap() / labels;
+    let ladders = labels * (2 * each.ilog2() + 4);
     let is_small = || {
         let [versions, values, leaves] = ["version", "opening", "leaf"].map(|t| count(folder, t));
-        versions < 14 * labels && values == labels && leaves < 60 * labels
+        versions < ladders && values == labels && leaves < 5 * ladders
     };
     for _ in 0..120 {
         match is_small() {

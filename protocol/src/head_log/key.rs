@@ -92,6 +92,9 @@ pub(super) fn is_key_name(name: &str) -> bool {
 }
 
 /// SHA-256 of name, newline, type and public key, cut to its first four bytes.
+///
+/// For plain Ed25519 the specification only recommends this ID; a vkey with another is refused all
+/// the same, because a mistyped key would otherwise be one that never signed anything.
 fn key_id(name: &str, kind: SignatureType, public: &[u8]) -> u32 {
     let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[kind as u8], public]);
     u32::from_be_bytes([a, b, c, d])

@@ -198,7 +198,8 @@ impl fmt::Display for TilePath {
 impl FromStr for TilePath {
     type Err = TileError;
 
-    /// Reads a path without a leading slash. There is one way only to write it.
+    /// Reads a path without a leading slash. There is one way only to write it. Levels 8 to 63, which
+    /// the specification has room for, are refused as well: no log is that large.
     fn from_str(path: &str) -> Result<Self, TileError> {
         let parsed = parse_path(path).ok_or(TileError::Path)??;
         match parsed.to_string() == path {

@@ -57,7 +57,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status code.
+    /// The HTTP status code. For malformed requests the specification names none: they get 400.
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) | Self::Checkpoint(_) | Self::OldSize { .. } => 400,

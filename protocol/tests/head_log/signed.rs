@@ -155,6 +155,7 @@ fn texts_of_checkpoints() {
     ] {
         assert_eq!(Checkpoint::parse(&text), Err(error), "{text:?}");
     }
+    assert!(Checkpoint::new(&"a".repeat(MAX_ORIGIN_LEN), tree).is_ok());
     for origin in ["", "a\nb", "a\tb", "a\u{7f}", &"a".repeat(256)] {
         assert_eq!(Checkpoint::new(origin, tree), Err(CheckpointError::Origin));
     }

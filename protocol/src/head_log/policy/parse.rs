@@ -32,7 +32,7 @@ pub enum PolicyProblem {
     /// A control character other than tab and newline.
     #[error("control character {0:#04x}")]
     Character(u8),
-    /// The last line does not end in a newline, so it may have been cut.
+    /// The last line does not end in a newline. It may have been cut, and mean something else.
     #[error("no newline at the end: the policy may be cut off")]
     Cut,
     /// Not a line that the specification knows.
@@ -159,6 +159,8 @@ impl Parser {
         }
     }
 
+    /// A log may sign with every type of key ("MAY use any note signature algorithm",
+    /// tlog-checkpoint), a witness makes cosignatures.
     fn log(&mut self, items: &[&[u8]]) -> Result<(), PolicyProblem> {
         let log = party(items).ok_or(PolicyProblem::Syntax("log <vkey> [<url>]"))??;
         add_party(&mut self.logs, log)
