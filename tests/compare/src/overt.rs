@@ -1,0 +1,190 @@
+//! Overt: the sequencer on SQLite with `synchronous=FULL`, provers and verifiers, without HTTP.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use overt_protocol::auditor::{AuditError, AuditorState};
+use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::provider::{Tip, auditor_update, search};
+use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
+use overt_protocol::user::{TreeState, Verifier};
+use overt_protocol::wire::{
+    AuditorUpdate, Configuration, DeploymentMode, SearchRequest, UpdateValue, VrfInput,
+};
+use overt_server::access::Token;
+use overt_server::directory::Shared;
+use overt_server::guard::Guard;
+use overt_server::sequencer::{From, Outcome, Pace, Sequencer, Submission, Updates, now};
+use overt_server::store::SqliteStore;
+use tokio::runtime::Runtime;
+
+use crate::Change;
+
+const SUITE: CipherSuite = CipherSuite::Kt128Sha256Ed25519;
+const TOKEN: &str = "the operator";
+const DAY: u64 = 24 * 3_600_000;
+
+/// A directory, and what its users and its auditor keep.
+pub struct Overt {
+    shared: Arc<Shared<SqliteStore>>,
+    updates: Updates,
+    verifier: Verifier,
+    versions: HashMap<Vec<u8>, u32>,
+}
+
+impl Overt {
+    /// A new directory. Batches end with the update that completes `batch`.
+    pub fn new(runtime: &Runtime, folder: &Path, batch: usize, cache: u64) -> anyhow::Result<Self> {
+        let signing = SigningKey::from_bytes(SUITE, &[0x11; 32])?;
+        let vrf = VrfSecretKey::from_bytes(SUITE, &[0x22; 32])?;
+        let config = Configuration {
+            ciphersuite: SUITE,
+            mode: DeploymentMode::ContactMonitoring,
+            signature_public_key: signing.public_key(),
+            vrf_public_key: vrf.public_key(),
+            max_ahead: 60_000,
+            max_behind: DAY,
+            reasonable_monitoring_window: DAY,
+            maximum_lifetime: None,
+        };
+        let store = SqliteStore::open(&folder.join("overt.sqlite3"))?;
+        let shared = Arc::new(Shared::new(store, config.clone(), vrf, cache));
+        let access = Token {
+            token: TOKEN.to_owned().into(),
+        };
+        let pace = Pace {
+            interval: Duration::from_millis(50),
+            max_updates: batch,
+            max_leaves_per_entry: 255,
+            heartbeat: Duration::from_secs(3_600),
+            padding: None,
+            promise: Duration::ZERO,
+        };
+        let from = From {
+            tip: Tip::empty(),
+            guard: Guard::new(folder.join("guard")),
+            swept: 0,
+        };
+        let (mut sequencer, updates) = Sequencer::new(
+            Arc::clone(&shared),
+            Arc::new(access),
+            signing,
+            pace,
+            batch,
+            from,
+        );
+        sequencer.heartbeat()?;
+        runtime.spawn(sequencer.run());
+        Ok(Self {
+            shared,
+            updates,
+            verifier: Verifier::new(config)?,
+            versions: HashMap::new(),
+        })
+    }
+
+    /// Makes the changes in one batch; all are durable and published afterwards.
+    pub fn publish(&mut self, runtime: &Runtime, changes: &[Change]) -> anyhow::Result<()> {
+        let waiting: Vec<_> = changes
+            .iter()
+            .map(|(label, value)| {
+                let submission = Submission {
+                    label: label.clone(),
+                    greatest_version: self.versions.get(label).copied(),
+                    values: vec![UpdateValue {
+                        value: value.clone(),
+                        signature: None,
+                    }],
+                    signed_version: None,
+                };
+                let updates = self.updates.clone();
+                let token = Some(TOKEN.to_owned().into());
+                runtime.spawn(async move { updates.update(submission, token).await })
+            })
+            .collect();
+        for one in waiting {
+            let outcome = runtime.block_on(one)??;
+            anyhow::ensure!(matches!(outcome, Outcome::Created(_)), "behind");
+        }
+        for (label, _) in changes {
+            let next = self.versions.get(label).map_or(0, |version| version + 1);
+            self.versions.insert(label.clone(), next);
+        }
+        Ok(())
+    }
+
+    /// VRF outputs of new labels, as the sequencer computes them, on one core.
+    pub fn vrf_outputs(&self, changes: &[Change]) -> anyhow::Result<usize> {
+        let mut made = 0;
+        for chunk in changes.chunks(125) {
+            let inputs = chunk
+                .iter()
+                .map(|(label, _)| VrfInput { label, version: 0 }.to_bytes())
+                .collect::<Result<Vec<_>, _>>()?;
+            let alphas: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+            made += self.shared.vrf.outputs(&alphas).len();
+        }
+        Ok(made)
+    }
+
+    /// The response to a search by a user whose tree had `last` entries.
+    pub fn respond(
+        &self,
+        label: &[u8],
+        version: Option<u32>,
+        last: Option<u64>,
+    ) -> anyhow::Result<(SearchRequest, Vec<u8>)> {
+        let request = SearchRequest {
+            last,
+            label: label.to_vec(),
+            version,
+        };
+        let response = search(&self.shared.snapshot()?, &request)?;
+        Ok((request, response.to_bytes()?))
+    }
+
+    /// Verifies such a response.
+    pub fn verify(
+        &self,
+        state: Option<&TreeState>,
+        (request, response): &(SearchRequest, Vec<u8>),
+    ) -> anyhow::Result<TreeState> {
+        Ok(self.verifier.search(state, request, response, now())?.state)
+    }
+
+    /// How many entries the log has.
+    pub fn size(&self) -> anyhow::Result<u64> {
+        Ok(self
+            .shared
+            .published()
+            .context("nothing is published")?
+            .tree_size)
+    }
+
+    /// The `AuditorUpdate`s of log entries.
+    pub fn auditor_updates(&self, from: u64, to: u64) -> anyhow::Result<Vec<Vec<u8>>> {
+        let at = self.shared.snapshot()?;
+        (from..to)
+            .map(|position| Ok(auditor_update(&at, position)?.to_bytes()?))
+            .collect()
+    }
+
+    /// Replays them.
+    pub fn replay(
+        &self,
+        state: &AuditorState,
+        updates: &[Vec<u8>],
+    ) -> anyhow::Result<AuditorState> {
+        let mut state = state.clone();
+        for update in updates {
+            let update = AuditorUpdate::from_bytes(update, &())?;
+            state = state.apply(&self.shared.config, &update, |_, _| {
+                Ok::<_, AuditError>(false)
+            })?;
+        }
+        Ok(state)
+    }
+}
