@@ -1,8 +1,8 @@
 //! The directory's descriptor: the JSON document at `GET /v1/descriptor`.
 //!
-//! It tells a client what to pin. Authority lies in three fields, `origin`,
-//! `requires_signed_value` and `configuration`, and in nothing else; their [`Fingerprint`] is what
-//! people compare or publish. `parameters` repeats the configuration for human readers and must
+//! It tells a client what to pin. Authority lies in four fields, `origin`, `requires_signed_value`,
+//! `configuration` and `log_keys`, and in nothing else; their [`Fingerprint`] is what people compare
+//! or publish. `parameters` repeats the configuration for human readers and must
 //! agree with it. `endpoints` says where to post requests, which needs no trust.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //!   opaque origin<1..2^8-1>;
 //!   uint8 requires_signed_value;       // 0 or 1
 //!   opaque configuration<0..2^32-1>;   // the encoded Configuration
+//!   LogKey log_keys[];                 // opaque vkey<1..2^16-1> each, up to the end
 //! } DirectoryIdentity;                 // fingerprint = SHA-256 of this
 //! ```
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Encode, EncodeError, Width, Writer};
+use crate::head_log::key::{SignatureType, VerifierKey};
 use crate::suite::sha256;
 use crate::wire::{Configuration, DeploymentMode, HashValue};
 
@@ -29,6 +31,7 @@ use crate::wire::{Configuration, DeploymentMode, HashValue};
 pub const FORMAT: &str = "overt.directory/v1";
 const CONTEXT: &[u8] = b"overt.directory-fingerprint/v1";
 const MAX_ORIGIN: usize = 255;
+const MAX_LOG_KEYS: usize = 8;
 
 /// Names and usual paths of the operations.
 pub const ENDPOINTS: [(&str, &str); 7] = [
@@ -56,6 +59,10 @@ pub struct Descriptor {
     pub configuration: String,
     /// Whether every value is a [`SignedValue`](crate::signed_value::SignedValue).
     pub requires_signed_value: bool,
+    /// The keys that sign the head log's checkpoints, as the vkeys of signed-note, named after the
+    /// origin; none if the directory has no head log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_keys: Vec<String>,
     /// The configuration for human readers.
     pub parameters: Parameters,
     /// Operation to path, as in [`ENDPOINTS`] and, where offered, [`EXTENSIONS`].
@@ -104,6 +111,9 @@ pub enum DescriptorError {
     /// A configuration that has no encoding.
     #[error("configuration: {0}")]
     Encode(#[from] EncodeError),
+    /// A log key that is no vkey, is not named after the origin, or is a witness's; or too many.
+    #[error("log key {0:?}: expected at most 8 vkeys that are named after the origin")]
+    LogKey(String),
     /// `parameters` says something else than `configuration`.
     #[error("parameters do not agree with the encoded configuration")]
     Parameters,
@@ -125,6 +135,7 @@ impl Descriptor {
             origin: origin.to_owned(),
             configuration: to_hex(&config.to_bytes()?),
             requires_signed_value,
+            log_keys: Vec::new(),
             parameters: Parameters::of(config),
             endpoints: ENDPOINTS
                 .iter()
@@ -140,6 +151,28 @@ impl Descriptor {
         self.endpoints.extend(offered);
     }
 
+    /// Adds keys that sign checkpoints.
+    pub fn sign_checkpoints_with<'k>(&mut self, keys: impl IntoIterator<Item = &'k VerifierKey>) {
+        self.log_keys
+            .extend(keys.into_iter().map(ToString::to_string));
+    }
+
+    /// The keys that sign checkpoints.
+    pub fn verifier_keys(&self) -> Result<Vec<VerifierKey>, DescriptorError> {
+        let wrong = |vkey: &String| DescriptorError::LogKey(vkey.chars().take(80).collect());
+        if let Some(surplus) = self.log_keys.get(MAX_LOG_KEYS) {
+            return Err(wrong(surplus));
+        }
+        let key = |vkey: &String| {
+            let key: Option<VerifierKey> = vkey.parse().ok();
+            let is_log = |key: &VerifierKey| {
+                key.name() == self.origin && key.kind() != SignatureType::Ed25519Cosignature
+            };
+            key.filter(is_log).ok_or_else(|| wrong(vkey))
+        };
+        self.log_keys.iter().map(key).collect()
+    }
+
     /// Parses and checks a document. Unknown members are ignored.
     pub fn parse(json: &[u8]) -> Result<(Self, Configuration), DescriptorError> {
         let descriptor: Self = serde_json::from_slice(json)?;
@@ -152,6 +185,7 @@ impl Descriptor {
         if descriptor.parameters != Parameters::of(&config) {
             return Err(DescriptorError::Parameters);
         }
+        descriptor.verifier_keys()?;
         let optional = EXTENSIONS
             .iter()
             .filter(|(name, _)| descriptor.endpoints.contains_key(*name));
@@ -182,6 +216,9 @@ impl Descriptor {
         w.opaque(Width::One, self.origin.as_bytes(), "origin");
         w.u8(u8::from(self.requires_signed_value));
         w.opaque(Width::Four, &config, "configuration");
+        for key in &self.log_keys {
+            w.opaque(Width::Two, key.as_bytes(), "log_keys");
+        }
         Ok(Fingerprint(sha256(&[&w.finish()?])))
     }
 }
@@ -327,6 +364,7 @@ impl FromStr for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head_log::key::SignerKey;
     use crate::suite::CipherSuite;
 
     fn config() -> Configuration {
@@ -342,8 +380,15 @@ mod tests {
         }
     }
 
+    const ORIGIN: &str = "keys.example.org/overt";
+
+    fn vkey(name: &str, kind: SignatureType) -> String {
+        let key = SignerKey::from_seed(name, kind, &[3; 32]).unwrap();
+        key.verifier().to_string()
+    }
+
     fn descriptor() -> Descriptor {
-        Descriptor::new("keys.example.org/overt", &config(), true).unwrap()
+        Descriptor::new(ORIGIN, &config(), true).unwrap()
     }
 
     #[test]
@@ -357,7 +402,7 @@ mod tests {
     #[test]
     fn what_contradicts_the_configuration_is_refused() {
         type Change = fn(&mut Descriptor);
-        let changes: [Change; 9] = [
+        let changes: [Change; 13] = [
             |d| d.format = "overt.directory/v2".into(),
             |d| d.origin = "https://keys.example.org".into(),
             |d| d.origin = String::new(),
@@ -367,6 +412,16 @@ mod tests {
             |d| d.parameters.max_behind_ms = 1,
             |d| drop(d.endpoints.remove("search")),
             |d| drop(d.endpoints.insert("update".into(), "//evil/x".into())),
+            |d| d.log_keys.push("no vkey".into()),
+            |d| {
+                d.log_keys
+                    .push(vkey("other.example.org", SignatureType::Ed25519))
+            },
+            |d| {
+                d.log_keys
+                    .push(vkey(ORIGIN, SignatureType::Ed25519Cosignature))
+            },
+            |d| d.log_keys = vec![vkey(ORIGIN, SignatureType::Ed25519); 9],
         ];
         for (i, change) in changes.iter().enumerate() {
             let mut bad = descriptor();
@@ -393,6 +448,10 @@ mod tests {
         config.max_ahead = 1;
         let other = Descriptor::new("keys.example.org/overt", &config, true).unwrap();
         assert_ne!(print(&other), base);
+        let mut other = descriptor();
+        other.log_keys = vec![vkey(ORIGIN, SignatureType::Ed25519)];
+        assert_ne!(print(&other), base);
+        assert!(Descriptor::parse(&other.to_json().unwrap()).is_ok());
         let mut other = descriptor();
         other.endpoints.insert("search".into(), "/x".into());
         assert_eq!(print(&other), base);

@@ -55,6 +55,16 @@ pub enum Role {
     Operator,
 }
 
+/// What becomes of a head that `witness_policy` is not met for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithoutQuorum {
+    /// It waits; users are served the last published head while its age allows, then none.
+    Hold,
+    /// It is published after `quorum_timeout`; users with a policy of their own refuse it.
+    Degrade,
+}
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -139,6 +149,21 @@ pub struct Settings {
     pub signature_key_file: Option<PathBuf>,
     /// The VRF key; default `keys/vrf` in the data directory.
     pub vrf_key_file: Option<PathBuf>,
+    /// The Ed25519 key that signs checkpoints; default `keys/head-log` in the data directory.
+    pub head_log_key_file: Option<PathBuf>,
+    /// The ML-DSA-44 key that signs checkpoints; default `keys/head-log-ml-dsa` in the data directory.
+    pub head_log_ml_dsa_key_file: Option<PathBuf>,
+    /// A tlog-policy: the witnesses, with their submission prefixes, and the quorum of them that must
+    /// have cosigned before a head is published; absent: none.
+    pub witness_policy: Option<PathBuf>,
+    /// What becomes of heads that the policy is not met for.
+    pub without_quorum: WithoutQuorum,
+    /// How long a head waits for its quorum before that is said, or done.
+    #[serde(with = "humantime_serde")]
+    pub quorum_timeout: Duration,
+    /// Time for a witness to answer.
+    #[serde(with = "humantime_serde")]
+    pub witness_timeout: Duration,
     /// Remembers the last signed head; default `keys/last-signed-head` in the data directory.
     pub guard_file: Option<PathBuf>,
     /// Certificate chain, PEM. With `tls_key`: HTTPS instead of HTTP.
@@ -203,6 +228,12 @@ impl Default for Settings {
             token: None,
             signature_key_file: None,
             vrf_key_file: None,
+            head_log_key_file: None,
+            head_log_ml_dsa_key_file: None,
+            witness_policy: None,
+            without_quorum: WithoutQuorum::Hold,
+            quorum_timeout: Duration::from_secs(10),
+            witness_timeout: Duration::from_secs(5),
             guard_file: None,
             tls_certificate: None,
             tls_key: None,
@@ -268,6 +299,8 @@ impl Settings {
             "signature_key",
             "vrf_key",
             "leaf_key",
+            "head_log_key",
+            "head_log_ml_dsa_key",
         ]);
         figment
             .merge(env)
@@ -448,6 +481,20 @@ impl Settings {
         self.vrf_key_file
             .clone()
             .unwrap_or_else(|| self.data_dir.join("keys/vrf"))
+    }
+
+    /// Where the Ed25519 key is that signs checkpoints.
+    pub fn head_log_key_file(&self) -> PathBuf {
+        self.head_log_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/head-log"))
+    }
+
+    /// Where the ML-DSA-44 key is that signs checkpoints.
+    pub fn head_log_ml_dsa_key_file(&self) -> PathBuf {
+        self.head_log_ml_dsa_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys/head-log-ml-dsa"))
     }
 
     /// Where the last signed head is remembered.

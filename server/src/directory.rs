@@ -1,10 +1,12 @@
 //! The directory at one published head, for the provers of `overt-protocol`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use overt_protocol::codec::Encode;
+use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{LeafId, LeafPath, LeafPaths, Node};
 use overt_protocol::provider::{Changes, Directory, Refusal, StoredVersion};
@@ -17,7 +19,11 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::error::DirectoryError;
+use crate::sequencer::now;
 use crate::store::{Reader, Store, StoreError, VersionRow};
+
+/// Heads of the auditor that wait for publication.
+const MAX_AHEAD: usize = 64;
 
 /// What all requests share: the store, the keys, caches of what never changes, and the published
 /// head.
@@ -30,8 +36,15 @@ pub struct Shared<S> {
     pub vrf: VrfSecretKey,
     paths: Cache<LeafId, Arc<LeafPath>, PathWeight>,
     proofs: Cache<VrfCacheKey, Arc<(HashValue, Vec<u8>)>, ProofWeight>,
+    /// What auditors see.
+    durable: ArcSwapOption<TreeHead>,
+    /// What users see.
     published: ArcSwapOption<TreeHead>,
+    checkpoint: ArcSwapOption<SignedCheckpoint>,
+    is_held: AtomicBool,
     auditor: ArcSwapOption<AuditorTreeHead>,
+    /// Heads that the auditor signed before they were published.
+    auditor_ahead: Mutex<BTreeMap<u64, AuditorTreeHead>>,
     dropped: AtomicU64,
 }
 
@@ -66,8 +79,12 @@ impl<S: Store> Shared<S> {
             vrf,
             paths: Cache::with_weighter(items(800), half, PathWeight),
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
+            durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
+            checkpoint: ArcSwapOption::empty(),
+            is_held: AtomicBool::new(false),
             auditor: ArcSwapOption::empty(),
+            auditor_ahead: Mutex::default(),
             dropped: AtomicU64::new(0),
         }
     }
@@ -77,9 +94,50 @@ impl<S: Store> Shared<S> {
         self.published.load_full()
     }
 
-    /// Publishes a head that is durable and signed.
-    pub fn publish(&self, head: TreeHead) {
-        self.published.store(Some(Arc::new(head)));
+    /// The newest head that is durable and signed.
+    pub fn durable(&self) -> Option<Arc<TreeHead>> {
+        self.durable.load_full()
+    }
+
+    /// Shows auditors a head that is durable and signed.
+    pub fn make_durable(&self, head: TreeHead) {
+        self.durable.store(Some(Arc::new(head)));
+    }
+
+    /// Publishes a head that is durable and signed. Returns the auditor's head that goes with it, if
+    /// that is another one from now on.
+    pub fn publish(&self, head: TreeHead) -> Option<AuditorTreeHead> {
+        let head = Arc::new(head);
+        let size = head.tree_size;
+        if self.durable().is_none_or(|known| known.tree_size < size) {
+            self.durable.store(Some(Arc::clone(&head)));
+        }
+        self.published.store(Some(head));
+        let mut ahead = lock(&self.auditor_ahead);
+        let later = ahead.split_off(&size.saturating_add(1));
+        let (_, signed) = std::mem::replace(&mut *ahead, later).pop_last()?;
+        self.auditor.store(Some(Arc::new(signed.clone())));
+        Some(signed)
+    }
+
+    /// The published checkpoint of the head log.
+    pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
+        self.checkpoint.load_full()
+    }
+
+    /// Serves a checkpoint from now on.
+    pub fn show_checkpoint(&self, checkpoint: SignedCheckpoint) {
+        self.checkpoint.store(Some(Arc::new(checkpoint)));
+    }
+
+    /// Whether a newer head waits for witnesses, longer than it should.
+    pub fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
+    /// Says so.
+    pub fn set_held(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Release);
     }
 
     /// Prefix trees of log entries before this one are not asked for any more.
@@ -94,8 +152,10 @@ impl<S: Store> Shared<S> {
 
     /// The directory at the published head.
     pub fn snapshot(&self) -> Result<Snapshot<'_, S>, DirectoryError> {
-        let head = self.published();
-        let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
+        let head = self.published().ok_or(DirectoryError::Unpublished)?;
+        if self.is_held() && self.age()? > self.config.max_behind {
+            return Err(DirectoryError::Held);
+        }
         let auditor = match self.config.mode {
             DeploymentMode::ThirdPartyAuditing { .. } => Some(self.fresh_auditor_head()?),
             _ => None,
@@ -103,10 +163,10 @@ impl<S: Store> Shared<S> {
         self.at_head(head, auditor)
     }
 
-    /// The directory for its auditor, who sees entries before it has signed them.
+    /// The directory for auditors, who see entries before they are published.
     pub fn unaudited(&self) -> Result<Snapshot<'_, S>, DirectoryError> {
-        let head = self.published();
-        let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
+        let head = self.durable();
+        let head = head.ok_or(Refusal::Damaged("the log is empty"))?;
         self.at_head(head, None)
     }
 
@@ -118,6 +178,15 @@ impl<S: Store> Shared<S> {
     /// Serves the auditor's head from now on, which must have been checked and stored.
     pub fn publish_auditor_head(&self, head: AuditorTreeHead) {
         self.auditor.store(Some(Arc::new(head)));
+    }
+
+    /// Keeps an auditor's head, which must have been checked, until its size is published. Those
+    /// that there is no room for are not missed: the auditor signs more.
+    pub fn await_publication(&self, head: AuditorTreeHead) {
+        let mut ahead = lock(&self.auditor_ahead);
+        if ahead.len() < MAX_AHEAD {
+            ahead.insert(head.tree_size, head);
+        }
     }
 
     /// The auditor's head, unless users would refuse it.
@@ -136,9 +205,13 @@ impl<S: Store> Shared<S> {
         Ok((*auditor).clone())
     }
 
+    /// How old the published head is, in milliseconds.
+    fn age(&self) -> Result<u64, DirectoryError> {
+        Ok(now().saturating_sub(self.rightmost_timestamp()?))
+    }
+
     fn rightmost_timestamp(&self) -> Result<u64, DirectoryError> {
-        let head = self.published();
-        let head = head.ok_or(Refusal::Damaged("no head is published yet"))?;
+        let head = self.published().ok_or(DirectoryError::Unpublished)?;
         let position = head.tree_size.saturating_sub(1);
         let entry = self.store.reader()?.log_entry(position)?;
         Ok(entry
@@ -219,6 +292,10 @@ impl<'s, S: Store> LeafPaths for Records<'s, S> {
         self.shared.paths.insert(id, Arc::clone(&path));
         Ok(SharedPath(path))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn missing(what: &str, id: u64) -> StoreError {

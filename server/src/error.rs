@@ -24,6 +24,14 @@ pub enum DirectoryError {
     /// Third-Party Auditing: no head of the auditor that users would accept is here.
     #[error("the auditor has not signed recently enough; no answer would verify")]
     NotAudited,
+    /// The log's first head waits for its witnesses.
+    #[error("no head is published yet")]
+    Unpublished,
+    /// Newer heads wait for witnesses, and users would refuse the last one.
+    #[error(
+        "too few witnesses have cosigned for so long that no answer would verify; try again later"
+    )]
+    Held,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,8 +7,8 @@
 use overt_protocol::codec::{Encode, EncodeError};
 use overt_protocol::head_log::record::HeadRecord;
 use overt_protocol::head_log::tile::{FULL_WIDTH, HashTile, Tile, TileError, write_bundle};
-use overt_protocol::head_log::tiled_tree::{TileReader, append_to_tiles};
-use overt_protocol::head_log::tree::TreeError;
+use overt_protocol::head_log::tiled_tree::{TileHashes, TileReader, append_to_tiles};
+use overt_protocol::head_log::tree::{CompactRange, TreeError};
 use overt_protocol::log_tree::{append_leaf, full_subtrees, leaf_value, root_of_full_subtrees};
 use overt_protocol::wire::HashValue;
 use thiserror::Error;
@@ -86,6 +86,11 @@ impl<R: Reader> HeadLog<R> {
             .map(Encode::to_bytes)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(write_bundle(&entries)?)
+    }
+
+    /// The tree of the first `size` leaves.
+    pub fn tree(self, size: u64) -> Result<CompactRange, HeadLogError> {
+        CompactRange::read(&mut TileHashes::new(self, size), size)
     }
 
     fn tile_records(&self, at: Tile) -> Result<Vec<HeadRecord>, HeadLogError> {

@@ -28,6 +28,7 @@ pub mod http;
 pub mod keys;
 pub mod operator;
 pub mod prune;
+pub mod publish;
 pub mod replay;
 pub mod run;
 pub mod sequencer;

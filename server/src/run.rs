@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use overt_protocol::codec::Decode;
 use overt_protocol::descriptor::Descriptor;
+use overt_protocol::head_log::key::{SignatureType, SignerKey};
 use overt_protocol::provider::Retention;
 use overt_protocol::suite::{SigningKey, VrfSecretKey};
 use overt_protocol::user::Verifier;
@@ -18,13 +20,14 @@ use overt_protocol::wire::{AuditorTreeHead, Configuration};
 use zeroize::Zeroizing;
 
 use crate::access::{Access, Lookups, Open, OperatorSigned, Token};
-use crate::config::{AccessPolicy, LookupPolicy, Role, Settings};
+use crate::config::{AccessPolicy, LookupPolicy, Role, Settings, WithoutQuorum};
 use crate::directory::Shared;
 use crate::guard::Guard;
-use crate::head_log;
+use crate::head_log::{self, HeadLog};
 use crate::http::{Api, Limits, router};
 use crate::keys;
 use crate::prune::{self, Pruning};
+use crate::publish::{LogSigner, Publisher, Quorum};
 use crate::sequencer::{From, Pace, Sequencer};
 use crate::startup;
 use crate::store::{SqliteStore, Store};
@@ -47,8 +50,11 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     let access = access(&settings, &config)?;
     let guard = Guard::new(settings.guard_file());
     let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
+    let signer = log_signer(&settings, is_new || store.meta("head_log")?.is_none())?;
+    startup::check_log(&store, &signer)?;
     let mut descriptor =
         Descriptor::new(&settings.origin, &config, access.requires_signed_value())?;
+    descriptor.sign_checkpoints_with(signer.verifiers());
     if settings.prove_absence {
         descriptor.offer("absence");
     }
@@ -81,6 +87,10 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         padding: settings.padding,
         promise: settings.receipts.unwrap_or_default(),
     };
+    let quorum = quorum(&settings, &signer)?;
+    let (publisher, heads) = Publisher::new(Arc::clone(&shared), signer, quorum);
+    let log = HeadLog::new(shared.store.reader()?, config.hash()?);
+    let head_log = log.tree(tip.size)?;
     let (mut sequencer, updates) = Sequencer::new(
         Arc::clone(&shared),
         access,
@@ -88,17 +98,24 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         pace,
         settings.queue,
         From {
-            tip: tip.clone(),
+            tip,
             guard,
             swept: retained.swept,
+            head_log,
+            heads: heads.clone(),
         },
     );
-    if tip.size == 0 {
-        // A log is never empty: its first entry is what owners begin at.
-        sequencer.heartbeat()?;
-    } else {
-        sequencer.publish_tip()?;
-    }
+    let newest = match sequencer.sign_tip()? {
+        Some(tip) => tip,
+        None => {
+            publisher.begin()?;
+            // A log is never empty: its first entry is what owners begin at.
+            sequencer.heartbeat()?
+        }
+    };
+    publisher.resume(&newest)?;
+    heads.send(newest).await.context("publishing")?;
+    drop(heads);
     let pruning = retention.map(|retention| Pruning {
         retention,
         grace: milliseconds(settings.prune_grace),
@@ -132,11 +149,17 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     );
     let app = router(Arc::clone(&api), limits);
     drop(api);
-    let mut sequencer = tokio::spawn(sequencer.run());
+    // The publisher ends when the sequencer has, or when it fails, which the sequencer notices.
+    let mut writer = tokio::spawn(async {
+        let publisher = tokio::spawn(publisher.run());
+        let ended = sequencer.run().await;
+        publisher.await?.context("publishing failed")?;
+        anyhow::Ok(ended?)
+    });
     let failed = serve(&settings, app, async {
         tokio::select! {
             () = stop => None,
-            ended = &mut sequencer => Some(ended),
+            ended = &mut writer => Some(ended),
         }
     })
     .await?;
@@ -145,7 +168,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
             ended?.context("the sequencer failed; no update was acknowledged that is not stored")?
         }
         // Requests under way were answered, which ended the queue, which ends the sequencer.
-        None => sequencer.await??,
+        None => writer.await??,
     }
     tracing::info!("stopped");
     Ok(())
@@ -210,6 +233,45 @@ pub fn configuration(
         maximum_lifetime: settings.maximum_lifetime.map(milliseconds),
     };
     Ok((config, signing, vrf))
+}
+
+/// The head log's name and keys. Keys are made only for a new head log.
+fn log_signer(settings: &Settings, is_new: bool) -> anyhow::Result<LogSigner> {
+    let key = |variable, path: &Path, kind| {
+        let seed = keys::load(variable, path, is_new)?;
+        anyhow::Ok(SignerKey::from_seed(&settings.origin, kind, &seed)?)
+    };
+    Ok(LogSigner {
+        origin: settings.origin.clone(),
+        keys: vec![
+            key(
+                "OVERT_SERVER_HEAD_LOG_KEY",
+                &settings.head_log_key_file(),
+                SignatureType::Ed25519,
+            )?,
+            key(
+                "OVERT_SERVER_HEAD_LOG_ML_DSA_KEY",
+                &settings.head_log_ml_dsa_key_file(),
+                SignatureType::MlDsa44Cosignature,
+            )?,
+        ],
+    })
+}
+
+/// What heads need before users see them.
+fn quorum(settings: &Settings, signer: &LogSigner) -> anyhow::Result<Option<Quorum>> {
+    let Some(path) = &settings.witness_policy else {
+        return Ok(None);
+    };
+    let quorum = Quorum::load(
+        path,
+        signer.verifiers(),
+        settings.quorum_timeout,
+        settings.witness_timeout,
+        settings.without_quorum == WithoutQuorum::Degrade,
+    );
+    let quorum = quorum.with_context(|| format!("witness_policy {}", path.display()))?;
+    Ok(Some(quorum))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

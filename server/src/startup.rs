@@ -11,6 +11,7 @@ use overt_protocol::wire::{Configuration, HashValue, TreeHeadTbs};
 use thiserror::Error;
 
 use crate::guard::Guard;
+use crate::publish::LogSigner;
 use crate::store::{Reader, Store, StoreError};
 
 /// Why the directory refuses to start.
@@ -97,6 +98,22 @@ pub fn check<S: Store>(
         check_signed(&reader, config, &tip, size, &signature)?;
     }
     Ok(tip)
+}
+
+/// Checks that the head log still has its name and keys; keeps them at the first start.
+pub fn check_log<S: Store>(store: &S, signer: &LogSigner) -> Result<(), StartupError> {
+    let vkeys = signer.verifiers().map(ToString::to_string);
+    let lines: Vec<String> = std::iter::once(signer.origin.clone())
+        .chain(vkeys)
+        .collect();
+    let named = lines.join("\n").into_bytes();
+    match store.meta("head_log")? {
+        None => Ok(store.put_meta("head_log", &named)?),
+        Some(stored) if stored == named => Ok(()),
+        Some(_) => Err(StartupError::Configuration(
+            "origin, or a key that signs checkpoints".to_owned(),
+        )),
+    }
 }
 
 fn inconsistent(what: String) -> StartupError {

@@ -50,12 +50,12 @@ pub(super) async fn updates<S: Store>(
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
-/// The published `TreeHead`.
+/// The newest `TreeHead`, which need not be published yet.
 pub(super) async fn tree_head<S: Store>(
     State(api): State<Arc<Api<S>>>,
 ) -> Result<Response, Problem> {
-    let head = api.shared.published();
-    let head = head.ok_or_else(|| Problem::new(Code::Unavailable, "no head is published yet"))?;
+    let head = api.shared.durable();
+    let head = head.ok_or_else(|| Problem::new(Code::Unavailable, "the log is empty"))?;
     let bytes = head.to_bytes().map_err(DirectoryError::from)?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
@@ -70,8 +70,11 @@ pub(super) async fn put_head<S: Store>(
         let at = api.shared.unaudited()?;
         check(&at, &head)?;
         let known = api.shared.auditor_head().map_or(0, |known| known.tree_size);
+        let published = api.shared.published().map_or(0, |head| head.tree_size);
         // Late answers to earlier entries change nothing.
-        if head.tree_size > known {
+        if head.tree_size > published {
+            api.shared.await_publication(head);
+        } else if head.tree_size > known {
             let bytes = head.to_bytes().map_err(DirectoryError::from)?;
             let stored = api.shared.store.put_auditor_head(&bytes);
             stored.map_err(DirectoryError::from)?;

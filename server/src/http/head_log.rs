@@ -1,17 +1,21 @@
-//! The head log as tlog-tiles has it: everything but the checkpoint never changes.
+//! The head log as tlog-tiles has it: everything but the checkpoint never changes. And proofs that a
+//! head is in it.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
+use overt_protocol::head_log::proof::TlogProof;
 use overt_protocol::head_log::tile::{HashTile, Tile, TilePath};
-use overt_protocol::head_log::tiled_tree::TileReader;
+use overt_protocol::head_log::tiled_tree::{TileHashes, TileReader};
+use overt_protocol::head_log::tree::prove_inclusion;
 
 use crate::error::DirectoryError;
 use crate::head_log::HeadLog;
 use crate::http::problem::join_error;
-use crate::http::{Api, Problem};
+use crate::http::{Api, Code, Problem};
 use crate::store::Store;
 
 /// A tile, or a bundle of entries.
@@ -41,6 +45,45 @@ pub(super) async fn tile<S: Store>(
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
     ];
     Ok((headers, bytes).into_response())
+}
+
+/// The published checkpoint.
+pub(super) async fn checkpoint<S: Store>(
+    State(api): State<Arc<Api<S>>>,
+) -> Result<Response, Problem> {
+    let checkpoint = api.shared.checkpoint().ok_or(DirectoryError::Unpublished)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, checkpoint.to_string()).into_response())
+}
+
+/// The tlog-proof that the head of some size is in the published checkpoint. It depends on nothing
+/// else, so that it can be cached, and fetched by whoever does not want to be known. Not for long: a
+/// later checkpoint may have more cosignatures.
+pub(super) async fn proof<S: Store>(
+    State(api): State<Arc<Api<S>>>,
+    size: Result<Path<u64>, PathRejection>,
+) -> Result<Response, Problem> {
+    let checkpoint = api.shared.checkpoint().ok_or(DirectoryError::Unpublished)?;
+    let within = checkpoint.checkpoint().tree().size;
+    let index = size.ok().and_then(|Path(size)| size.checked_sub(1));
+    let Some(index) = index.filter(|index| *index < within) else {
+        let detail = format!("expected a size from 1 to {within}, which is published");
+        return Err(Problem::new(Code::NotFound, detail));
+    };
+    let made = tokio::task::spawn_blocking(move || {
+        let log = HeadLog::new(api.shared.store.reader()?, api.shared.config.hash()?);
+        let hashes = prove_inclusion(&mut TileHashes::new(log, within), index, within)?;
+        Ok::<_, DirectoryError>(TlogProof::new(index, hashes, (*checkpoint).clone()))
+    });
+    let proof = made.await.map_err(join_error)??;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=1"),
+    ];
+    Ok((headers, proof.to_string()).into_response())
 }
 
 fn place(path: &TilePath) -> Tile {

@@ -74,6 +74,8 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
             post(operations::credential_update::<S>),
         )
         .route("/v1/absence", post(operations::absence::<S>))
+        .route("/checkpoint", get(head_log::checkpoint::<S>))
+        .route("/tlog-proof/{size}", get(head_log::proof::<S>))
         .route("/tile/{*path}", get(head_log::tile::<S>))
         .route("/v1/auditor-updates", get(audit::updates::<S>))
         .route("/v1/tree-head", get(audit::tree_head::<S>))

@@ -52,6 +52,8 @@ pub enum Code {
     Forked,
     /// The directory waits for its auditor.
     NotAudited,
+    /// The directory waits for witnesses.
+    NotWitnessed,
     /// An auditor's head that is not the auditor's, or not of this log.
     InvalidHead,
 }
@@ -107,6 +109,11 @@ impl Code {
                 S::SERVICE_UNAVAILABLE,
                 "The auditor lags behind",
             ),
+            Self::NotWitnessed => (
+                "not-witnessed",
+                S::SERVICE_UNAVAILABLE,
+                "Too few witnesses cosign",
+            ),
             Self::InvalidHead => (
                 "invalid-head",
                 S::UNPROCESSABLE_ENTITY,
@@ -152,7 +159,7 @@ impl IntoResponse for Problem {
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, content_type, body.to_string()).into_response();
         let extra = match self.code {
-            Code::Overloaded | Code::Unavailable | Code::NotAudited => {
+            Code::Overloaded | Code::Unavailable | Code::NotAudited | Code::NotWitnessed => {
                 Some((header::RETRY_AFTER, "1"))
             }
             Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
@@ -182,6 +189,8 @@ impl From<DirectoryError> for Problem {
             DirectoryError::Refusal(refusal) => refusal.into(),
             DirectoryError::NotAllowed => Self::new(Code::Unauthorized, error.to_string()),
             DirectoryError::NotAudited => Self::new(Code::NotAudited, error.to_string()),
+            DirectoryError::Unpublished => Self::new(Code::Unavailable, error.to_string()),
+            DirectoryError::Held => Self::new(Code::NotWitnessed, error.to_string()),
             DirectoryError::Store(error) => {
                 tracing::error!(%error, "the store failed");
                 Self::internal()

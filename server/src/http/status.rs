@@ -44,6 +44,7 @@ pub(super) async fn readyz<S: Store>(State(api): State<Arc<Api<S>>>) -> Result<R
         "tree_size": head.tree_size,
         "head_age_ms": age,
         "updates_waiting": api.updates.waiting(),
+        "waits_for_witnesses": api.shared.is_held(),
     });
     Ok(Json(body).into_response())
 }

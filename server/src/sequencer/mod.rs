@@ -1,8 +1,8 @@
 //! The one writer: collects updates into batches and makes log entries of them.
 //!
-//! Order of durability: the batch is committed, the head signed, the signature stored, the head
-//! published, the callers answered. Signing is a pure function of what is committed, so that after
-//! a crash at any point the same head gets the same signature.
+//! Order of durability: the batch is committed, the head signed, the signature stored; then the head
+//! goes to [`publish`](crate::publish), which answers the callers. Signing is a pure function of what
+//! is committed, so that after a crash at any point the same head gets the same signature.
 
 mod evaluate;
 mod promise;
@@ -16,12 +16,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use overt_protocol::codec::Encode;
 use overt_protocol::head_log::record::HeadRecord;
+use overt_protocol::head_log::tree::CompactRange;
 use overt_protocol::log_tree::{append_leaf, leaf_value, root_of_full_subtrees};
 use overt_protocol::prefix_tree::LeafId;
 use overt_protocol::provider::{Refusal, Retention, Tip, append};
 use overt_protocol::receipt::Promised;
 use overt_protocol::suite::{self, SigningKey};
-use overt_protocol::wire::{Opening, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
+use overt_protocol::wire::{HashValue, Opening, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -31,6 +32,7 @@ use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::guard::Guard;
 use crate::head_log::{HeadLog, HeadNode};
+use crate::publish::Durable;
 use crate::store::{Batch, NewVersion, Retired, Store, StoreError, VersionRow};
 
 /// How batches are made.
@@ -194,7 +196,28 @@ impl Updates {
     }
 }
 
-/// Where the writer goes on.
+/// An update whose versions are durable.
+#[derive(Debug)]
+pub struct Created {
+    waiting: Waiting,
+    position: u64,
+}
+
+impl Created {
+    /// Whether someone still waits for the answer.
+    pub fn is_waited_for(&self) -> bool {
+        matches!(&self.waiting.answer, Answer::Published(answer) if !answer.is_closed())
+    }
+
+    /// Tells all that their versions are published.
+    pub fn say_all(created: Vec<Self>) {
+        for Self { waiting, position } in created {
+            answer(waiting, Ok(Outcome::Created(position)));
+        }
+    }
+}
+
+/// Where the writer goes on, and where its heads go.
 #[derive(Debug)]
 pub struct From {
     /// The committed state.
@@ -203,6 +226,10 @@ pub struct From {
     pub guard: Guard,
     /// What the versions with leaves before this one overtook is removed already.
     pub swept: LeafId,
+    /// The head log.
+    pub head_log: CompactRange,
+    /// Takes heads that are durable and signed.
+    pub heads: mpsc::Sender<Durable>,
 }
 
 /// The writer.
@@ -215,6 +242,8 @@ pub struct Sequencer<S> {
     tip: Tip,
     guard: Guard,
     retirement: Option<Retirement>,
+    head_log: CompactRange,
+    heads: mpsc::Sender<Durable>,
 }
 
 /// An update that passed: its new versions, without their place in the log.
@@ -234,7 +263,13 @@ impl<S: Store> Sequencer<S> {
         queue_limit: usize,
         from: From,
     ) -> (Self, Updates) {
-        let From { tip, guard, swept } = from;
+        let From {
+            tip,
+            guard,
+            swept,
+            head_log,
+            heads,
+        } = from;
         let retention = Retention::of(&shared.config);
         let (sender, queue) = mpsc::channel(queue_limit.max(1));
         let sequencer = Self {
@@ -246,15 +281,16 @@ impl<S: Store> Sequencer<S> {
             tip,
             guard,
             retirement: retention.map(|retention| Retirement::new(retention, swept)),
+            head_log,
+            heads,
         };
         (sequencer, Updates { queue: sender })
     }
 
-    /// Signs and publishes the committed tip, if it is not published yet: at start, after a crash
-    /// between commit and publication.
-    pub fn publish_tip(&self) -> Result<(), DirectoryError> {
+    /// Signs the committed tip and keeps the signature; none if the log is empty.
+    pub fn sign_tip(&self) -> Result<Option<Durable>, DirectoryError> {
         let Some(root) = self.tip.root() else {
-            return Ok(());
+            return Ok(None);
         };
         let tbs = TreeHeadTbs {
             config: &self.shared.config,
@@ -268,23 +304,26 @@ impl<S: Store> Sequencer<S> {
         self.shared
             .store
             .put_signed_head(self.tip.size, &signature)?;
-        self.shared.publish(TreeHead {
-            tree_size: self.tip.size,
-            signature,
-        });
-        metrics::gauge!("overt_tree_size").set(self.tip.size as f64);
+        metrics::gauge!("overt_durable_tree_size").set(self.tip.size as f64);
         metrics::gauge!("overt_head_timestamp_seconds").set(self.tip.timestamp as f64 / 1000.0);
-        Ok(())
+        Ok(Some(Durable {
+            head: TreeHead {
+                tree_size: self.tip.size,
+                signature,
+            },
+            tree: self.head_log.sized_root(),
+            created: Vec::new(),
+        }))
     }
 
     /// Appends a log entry without changes: the first of a new log, or a heartbeat.
-    pub fn heartbeat(&mut self) -> Result<(), DirectoryError> {
-        self.append(Vec::new(), Vec::new()).map(|_| ())
+    pub fn heartbeat(&mut self) -> Result<Durable, DirectoryError> {
+        self.append(Vec::new(), Vec::new())
     }
 
     /// Appends a log entry with a leaf that belongs to no label. Nobody but this server can tell it
     /// from an update: VRF outputs and commitments are as random as this.
-    fn pad(&mut self) -> Result<(), DirectoryError> {
+    fn pad(&mut self) -> Result<Durable, DirectoryError> {
         let mut leaf = PrefixLeaf {
             vrf_output: [0; suite::NH],
             commitment: [0; suite::NH],
@@ -292,7 +331,13 @@ impl<S: Store> Sequencer<S> {
         let random = Refusal::Damaged("the operating system gives no randomness");
         getrandom::fill(&mut leaf.vrf_output).map_err(|_| random)?;
         getrandom::fill(&mut leaf.commitment).map_err(|_| random)?;
-        self.append(Vec::new(), vec![leaf]).map(|_| ())
+        self.append(Vec::new(), vec![leaf])
+    }
+
+    /// Hands a head over to be published; waits if too many wait already.
+    async fn hand_over(&self, durable: Durable) -> Result<(), DirectoryError> {
+        let gone = Refusal::Damaged("nothing is published any more");
+        self.heads.send(durable).await.map_err(|_| gone.into())
     }
 
     /// Runs until all [`Updates`] handles are dropped and the queue is empty; everything accepted
@@ -302,7 +347,9 @@ impl<S: Store> Sequencer<S> {
         let mut padding = self.pace.padding.map(random_wait);
         loop {
             if padding.is_some_and(|due| due <= tokio::time::Instant::now()) {
-                (self, ()) = blocking(self, Self::pad).await?;
+                let durable;
+                (self, durable) = blocking(self, Self::pad).await?;
+                self.hand_over(durable).await?;
                 metrics::counter!("overt_padding_entries_total").increment(1);
                 padding = self.pace.padding.map(random_wait);
             }
@@ -316,7 +363,9 @@ impl<S: Store> Sequencer<S> {
                     Ok(None) => return Ok(()),
                     Err(_) if next < heartbeat => continue,
                     Err(_) => {
-                        (self, ()) = blocking(self, |this| this.heartbeat()).await?;
+                        let durable;
+                        (self, durable) = blocking(self, Self::heartbeat).await?;
+                        self.hand_over(durable).await?;
                         metrics::counter!("overt_heartbeats_total").increment(1);
                         continue;
                     }
@@ -331,7 +380,11 @@ impl<S: Store> Sequencer<S> {
             }
             let (batch, rest) = one_per_label(held, self.pace.max_updates);
             held = rest;
-            (self, ()) = blocking(self, |this| this.process(batch)).await?;
+            let durable;
+            (self, durable) = blocking(self, |this| this.process(batch)).await?;
+            if let Some(durable) = durable {
+                self.hand_over(durable).await?;
+            }
         }
     }
 
@@ -364,7 +417,7 @@ impl<S: Store> Sequencer<S> {
         Ok(this)
     }
 
-    fn process(&mut self, batch: Vec<Waiting>) -> Result<(), DirectoryError> {
+    fn process(&mut self, batch: Vec<Waiting>) -> Result<Option<Durable>, DirectoryError> {
         let started = Instant::now();
         let mut accepted = Vec::new();
         for (waiting, result) in self.evaluate(batch) {
@@ -379,27 +432,24 @@ impl<S: Store> Sequencer<S> {
             }
         }
         if accepted.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let updates = accepted.len();
-        let done = self.append(accepted, Vec::new())?;
+        let durable = self.append(accepted, Vec::new())?;
         metrics::histogram!("overt_batch_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("overt_batch_updates").record(updates as f64);
         metrics::counter!("overt_updates_total").increment(updates as u64);
-        tracing::debug!(updates, tree_size = self.tip.size, "batch published");
-        for (waiting, position) in done {
-            answer(waiting, Ok(Outcome::Created(position)));
-        }
-        Ok(())
+        tracing::debug!(updates, tree_size = self.tip.size, "batch durable");
+        Ok(Some(durable))
     }
 
-    /// Makes log entries of the updates, commits them, signs and publishes the head. `padding` goes
-    /// into the first of them.
+    /// Makes log entries of the updates, commits them and signs the head. `padding` goes into the
+    /// first of them.
     fn append(
         &mut self,
         accepted: Vec<Accepted>,
         mut padding: Vec<PrefixLeaf>,
-    ) -> Result<Vec<(Waiting, u64)>, DirectoryError> {
+    ) -> Result<Durable, DirectoryError> {
         let before = self.tip.clone();
         let mut batch = Batch {
             entries: Vec::new(),
@@ -411,7 +461,7 @@ impl<S: Store> Sequencer<S> {
             fulfilled: Vec::new(),
             tip: before.clone(),
         };
-        let mut done = Vec::new();
+        let mut created = Vec::new();
         let mut accepted = accepted.into_iter().peekable();
         let timestamp = now();
         let mut retirement = self.retirement.clone();
@@ -431,7 +481,8 @@ impl<S: Store> Sequencer<S> {
                 if let Answer::Given(..) = next.waiting.answer {
                     batch.fulfilled.push(next.waiting.submission.label.clone());
                 }
-                done.push((next.waiting, position));
+                let waiting = next.waiting;
+                created.push(Created { waiting, position });
             }
             let records = self.shared.records()?;
             let removed = match (&mut retirement, accepted.peek()) {
@@ -461,25 +512,29 @@ impl<S: Store> Sequencer<S> {
                 break;
             }
         }
-        batch.head_nodes = self.head_nodes(&before, &batch)?;
+        let records = self.head_records(&before, &batch)?;
+        batch.head_nodes = self.head_nodes(&records)?;
         self.shared.store.commit(&before, &batch)?;
         for (id, path) in batch.paths {
             self.shared.remember_path(id, path);
         }
         self.tip = batch.tip;
         self.retirement = retirement;
-        self.publish_tip()?;
-        Ok(done)
+        for record in records {
+            self.head_log.push(record);
+        }
+        let empty = Refusal::Damaged("a log entry was appended and the log is empty");
+        let durable = self.sign_tip()?.ok_or(empty)?;
+        Ok(Durable { created, ..durable })
     }
 }
 
 impl<S: Store> Sequencer<S> {
-    /// What the batch adds to the head log.
-    fn head_nodes(&self, before: &Tip, batch: &Batch) -> Result<Vec<HeadNode>, DirectoryError> {
+    /// The hashes of the batch's records for the head log.
+    fn head_records(&self, before: &Tip, batch: &Batch) -> Result<Vec<HashValue>, DirectoryError> {
         let config_hash = self.shared.config.hash()?;
         let mut heads = before.full_subtrees.clone();
-        let mut leaves = Vec::new();
-        for (position, entry, ..) in &batch.entries {
+        let records = batch.entries.iter().map(|(position, entry, ..)| {
             (heads, _) = append_leaf(*position, &heads, leaf_value(entry));
             let tree_size = position.saturating_add(1);
             let record = HeadRecord {
@@ -488,10 +543,16 @@ impl<S: Store> Sequencer<S> {
                 entry: *entry,
                 root: root_of_full_subtrees(tree_size, &heads).unwrap_or_default(),
             };
-            leaves.push(record.leaf_hash()?);
-        }
+            Ok(record.leaf_hash()?)
+        });
+        records.collect()
+    }
+
+    /// What is stored of the head log once these records are added.
+    fn head_nodes(&self, records: &[HashValue]) -> Result<Vec<HeadNode>, DirectoryError> {
+        let config_hash = self.shared.config.hash()?;
         let mut log = HeadLog::new(self.shared.store.reader()?, config_hash);
-        Ok(log.grown(before.size, &leaves)?)
+        Ok(log.grown(self.head_log.size(), records)?)
     }
 }
 

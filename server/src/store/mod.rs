@@ -13,7 +13,7 @@ pub use sqlite::{SqliteReader, SqliteStore};
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::provider::Tip;
-use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
+use overt_protocol::wire::{HashValue, LogEntry, Opening, TreeHead, UpdateValue};
 use thiserror::Error;
 
 use crate::head_log::HeadNode;
@@ -36,6 +36,10 @@ pub trait Store: Send + Sync + 'static {
     fn signed_head(&self) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
     /// Records the signature of the head at `size`, durably.
     fn put_signed_head(&self, size: u64, signature: &[u8]) -> Result<(), StoreError>;
+    /// What was published last, where that is kept: with witnesses.
+    fn published(&self) -> Result<Option<Published>, StoreError>;
+    /// Keeps what is about to be published, durably; or forgets it.
+    fn put_published(&self, published: Option<&Published>) -> Result<(), StoreError>;
     /// Deletes openings and values of a label, of one version or all, so that they cannot be
     /// recovered. Returns the versions. `now`, in milliseconds since the Unix epoch, is kept.
     fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError>;
@@ -128,6 +132,29 @@ pub struct Created {
     pub position: u64,
     /// Its leaf in the prefix tree.
     pub leaf: LeafId,
+}
+
+/// A head that users have seen, or may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The head.
+    pub head: TreeHead,
+    /// The head log's checkpoint for it, with cosignatures.
+    pub checkpoint: Vec<u8>,
+}
+
+impl Published {
+    /// No head yet.
+    pub fn nothing() -> Self {
+        let (tree_size, signature) = (0, Vec::new());
+        Self {
+            head: TreeHead {
+                tree_size,
+                signature,
+            },
+            checkpoint: Vec::new(),
+        }
+    }
 }
 
 /// How far a log with a maximum lifetime has given up what it no longer needs.

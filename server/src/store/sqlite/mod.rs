@@ -13,10 +13,11 @@ use std::time::Duration;
 use overt_protocol::codec::{DecodeError, Encode, EncodeError, Reader as Bytes, Writer};
 use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::provider::Tip;
+use overt_protocol::wire::TreeHead;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::head_log::HeadNode;
-use crate::store::{Batch, Promise, Retained, Store, StoreError};
+use crate::store::{Batch, Promise, Published, Retained, Store, StoreError};
 
 /// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to, and pruned
 /// from the old end; `version` is in the order of labels.
@@ -28,6 +29,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS signed_head (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         tree_size INTEGER NOT NULL, signature BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS published (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        tree_size INTEGER NOT NULL, signature BLOB NOT NULL, checkpoint BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS log_entry (
         position INTEGER PRIMARY KEY, entry BLOB NOT NULL, prefix_root INTEGER,
         next_leaf INTEGER NOT NULL);
@@ -52,7 +56,7 @@ const SCHEMA: &str = "
 
 /// Marks a database file as ours ("Ovrt"); `user_version` is that of the schema.
 const APPLICATION_ID: i32 = 0x4f76_7274;
-const SCHEMA_VERSION: i32 = 3;
+const SCHEMA_VERSION: i32 = 4;
 
 /// The embedded store.
 #[derive(Debug)]
@@ -80,9 +84,11 @@ impl SqliteStore {
                 writer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }
             (APPLICATION_ID, SCHEMA_VERSION) => {}
-            (APPLICATION_ID, 2) => {
+            (APPLICATION_ID, 2 | 3) => {
                 let tx = writer.unchecked_transaction()?;
-                tx.execute_batch("ALTER TABLE version ADD COLUMN removed INTEGER")?;
+                if version == 2 {
+                    tx.execute_batch("ALTER TABLE version ADD COLUMN removed INTEGER")?;
+                }
                 tx.execute_batch(SCHEMA)?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 tx.commit()?;
@@ -243,6 +249,34 @@ impl Store for SqliteStore {
              WHERE excluded.tree_size > signed_head.tree_size",
             params![integer(size)?, signature],
         )?;
+        Ok(())
+    }
+
+    fn published(&self) -> Result<Option<Published>, StoreError> {
+        let sql = "SELECT tree_size, signature, checkpoint FROM published";
+        let published = self.writer().query_row(sql, [], |row| {
+            let head = TreeHead {
+                tree_size: row.get::<_, i64>(0)?.unsigned_abs(),
+                signature: row.get(1)?,
+            };
+            let checkpoint = row.get(2)?;
+            Ok(Published { head, checkpoint })
+        });
+        Ok(published.optional()?)
+    }
+
+    fn put_published(&self, published: Option<&Published>) -> Result<(), StoreError> {
+        let writer = self.writer();
+        match published {
+            None => writer.execute("DELETE FROM published", [])?,
+            Some(Published { head, checkpoint }) => writer.execute(
+                "INSERT INTO published VALUES (1, ?1, ?2, ?3) ON CONFLICT (one) DO UPDATE
+                 SET tree_size = excluded.tree_size, signature = excluded.signature,
+                     checkpoint = excluded.checkpoint
+                 WHERE excluded.tree_size > published.tree_size",
+                params![integer(head.tree_size)?, head.signature, checkpoint],
+            )?,
+        };
         Ok(())
     }
 
