@@ -12,8 +12,10 @@ mod support;
 mod truth;
 mod user;
 pub mod vectors;
+mod witness;
 
 pub use auditor::Auditor;
 pub use person::Person;
 pub use server::{Server, binary};
 pub use user::{Answer, User};
+pub use witness::{Mood, Witness};

@@ -83,7 +83,12 @@ impl<S: Store> Sequencer<S> {
             .greatest_version(label, self.tip.size)
             .map_err(|e| fail(e.into()))?;
         if *greatest_version < greatest {
-            return Err(Ok(Outcome::Behind));
+            let published = self.shared.published().map_or(0, |head| head.tree_size);
+            let shown = records.reader.greatest_version(label, published);
+            return match shown.map_err(|e| fail(e.into()))? {
+                shown if *greatest_version < shown => Err(Ok(Outcome::Behind)),
+                _ => Err(Err(UpdateError::OnItsWay)),
+            };
         }
         let conflict = || fail(Refusal::VersionConflict.into());
         if *greatest_version > greatest || values.is_empty() {

@@ -91,8 +91,8 @@ pub enum UpdateError {
     /// The request is refused, or the store failed.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// An update of the label was promised and is on its way into the log.
-    #[error("an update of this label was promised and is not in the log yet; try again shortly")]
+    /// An update of the label is on its way into the log: promised, or not published yet.
+    #[error("an update of this label is not published yet; try again shortly")]
     OnItsWay,
     /// Too many updates wait.
     #[error("the update queue is full")]
