@@ -263,7 +263,7 @@ fn is_path(path: &str) -> bool {
         && !path.starts_with("//")
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut out, byte| {
         // Writing to a string cannot fail.
@@ -272,7 +272,7 @@ fn to_hex(bytes: &[u8]) -> String {
     })
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: &u8| match b {
         b'0'..=b'9' => b.checked_sub(b'0'),
         b'a'..=b'f' => b.checked_sub(b'a')?.checked_add(10),

@@ -23,6 +23,7 @@ pub mod combined;
 pub mod descriptor;
 pub mod distinguished;
 pub mod error;
+pub mod evidence;
 pub mod head_log;
 pub mod implicit_tree;
 pub mod ladder;

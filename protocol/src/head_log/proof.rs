@@ -140,6 +140,13 @@ impl TlogProof {
         &self.checkpoint
     }
 
+    /// Checks that a leaf of this hash is at [`TlogProof::index`] of the tree that the checkpoint
+    /// states, by whomever that is signed.
+    pub fn check_inclusion(&self, leaf: &HashValue) -> Result<(), TlogProofError> {
+        let tree = self.checkpoint.checkpoint().tree();
+        Ok(verify_inclusion(leaf, self.index, &tree, &self.hashes)?)
+    }
+
     /// Checks that a leaf of this hash is in a log, at [`TlogProof::index`], and that the checkpoint
     /// satisfies the policy; for `in_time` see [`Policy::verify`].
     pub fn verify_leaf<'p>(
@@ -148,8 +155,7 @@ impl TlogProof {
         policy: &'p Policy,
         in_time: &RangeInclusive<u64>,
     ) -> Result<TrustedCheckpoint<'p>, TlogProofError> {
-        let tree = self.checkpoint.checkpoint().tree();
-        verify_inclusion(leaf, self.index, &tree, &self.hashes)?;
+        self.check_inclusion(leaf)?;
         Ok(policy.verify(&self.checkpoint, in_time)?)
     }
 
