@@ -8,10 +8,11 @@ pub mod world;
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
-use overt_protocol::auditor::AuditorState;
+use overt_protocol::auditor::{AuditError, AuditorState};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::{Descriptor, Fingerprint};
 use overt_protocol::distinguished::RECENT;
+use overt_protocol::evidence::{Accused, Evidence};
 use overt_protocol::prefix_tree::LeafPath;
 use overt_protocol::provider;
 use overt_protocol::signed_value::{SignedValue, Signer};
@@ -288,7 +289,7 @@ pub fn audit(data: &[u8]) {
             let head = log.heads[position as usize].clone();
             let bytes = update.to_bytes().expect("it fits");
             out.push((log.config.clone(), head, state.clone(), bytes));
-            state = state.apply(&update).expect("honest");
+            state = replay(&state, &log.config, &update).expect("honest");
         }
         out
     });
@@ -303,9 +304,18 @@ pub fn audit(data: &[u8]) {
     let Ok(update) = AuditorUpdate::from_bytes(&bytes, &()) else {
         return;
     };
-    let next = state.apply(&update);
+    let next = replay(state, config, &update);
     let agreed = next.is_ok_and(|next| next.check_head(config, head).is_ok());
     assert_eq!(agreed, bytes == *honest, "{bytes:02x?}");
+}
+
+/// As an auditor to whom every leaf is new: the log removes none.
+fn replay(
+    state: &AuditorState,
+    config: &Configuration,
+    update: &AuditorUpdate,
+) -> Result<AuditorState, AuditError> {
+    state.apply(config, update, |_, _| Ok::<_, AuditError>(true))
 }
 
 /// Proof that a label does not exist, as it is, or edits to an honest one.
@@ -381,6 +391,64 @@ pub fn signed_value(data: &[u8]) {
     if bytes != signed.previous {
         let after = honest.verify_successor(&signed.config, label, 7, &bytes);
         assert!(after.is_err());
+    }
+}
+
+macro_rules! stored_evidence {
+    ($($name:literal),*) => {
+        [$(include_str!(concat!("../../protocol/tests/evidence/vectors/", $name, ".json"))),*]
+    };
+}
+
+/// One file of every kind.
+const EVIDENCE: [&str; 14] = stored_evidence![
+    "auditor-heads",
+    "checkpoints-ML-DSA",
+    "checkpoints",
+    "cosigned-checkpoints",
+    "head-and-record",
+    "leaves",
+    "promise-to-nobody",
+    "promise",
+    "roots",
+    "times",
+    "tree-heads-P-256",
+    "tree-heads",
+    "update",
+    "versions"
+];
+
+/// Evidence as it is, or edits to a file that proves something: nobody is accused but those who
+/// signed two things in the files at hand, and edits prove nothing.
+pub fn evidence(data: &[u8]) {
+    static HONEST: OnceLock<Vec<(Evidence, Vec<Accused>)>> = OnceLock::new();
+    let honest = HONEST.get_or_init(|| {
+        let read = |json: &&str| {
+            let file = Evidence::parse(json.as_bytes()).expect("stored");
+            let accused = file.verify().expect("stored").accused;
+            (file, accused)
+        };
+        EVIDENCE.iter().map(read).collect()
+    });
+    let [how, which, rest @ ..] = data else {
+        return;
+    };
+    let which = usize::from(*which) % EVIDENCE.len();
+    let bytes = match how % 2 {
+        0 => rest.to_vec(),
+        _ => edited(EVIDENCE[which].as_bytes(), rest),
+    };
+    let Ok(file) = Evidence::parse(&bytes) else {
+        return;
+    };
+    assert_eq!(
+        Evidence::parse(file.to_json().as_bytes()).as_ref(),
+        Ok(&file)
+    );
+    if let Ok(finding) = file.verify() {
+        let is_known = |who: &Accused| honest.iter().any(|(_, all)| all.contains(who));
+        assert!(finding.accused.iter().all(is_known), "{finding:?}");
+        assert!(how % 2 == 0 || file == honest[which].0, "{bytes:02x?}");
     }
 }
 

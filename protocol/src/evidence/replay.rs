@@ -114,7 +114,8 @@ impl Update {
         })?;
         let trees = evaluate_changes(&update.added, &update.removed, &update.proof)
             .map_err(EvidenceError::Update)?;
-        if trees != (before.entry.prefix_tree, after.entry.prefix_tree) {
+        let is_theirs = trees == (before.entry.prefix_tree, after.entry.prefix_tree);
+        if !is_theirs || update.timestamp != after.entry.timestamp {
             return Err(EvidenceError::Subject("the update is of other entries"));
         }
         if config.maximum_lifetime.is_some() {
