@@ -101,6 +101,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ExchangeCommand,
     },
+    /// Check proof of misbehaviour, with no network.
+    Evidence {
+        #[command(subcommand)]
+        command: EvidenceCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -310,6 +315,16 @@ pub(crate) enum GossipCommand {
 pub(crate) enum ExchangeCommand {
     /// Verify one exchange.
     Verify(ExchangeVerify),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Say what an evidence file proves, and of whom. Neither who found it nor who sent it need be
+    /// trusted.
+    Verify {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
 }
 
 /// Every operation but `credential`.

@@ -4,6 +4,7 @@ mod alarms;
 mod args;
 mod batch;
 mod credential;
+mod evidence;
 mod exchange;
 mod gossip;
 mod keys;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, ExchangeCommand, Target};
+use args::{Args, Command, EvidenceCommand, ExchangeCommand, Target};
 use report::Report;
 use session::Session;
 
@@ -39,11 +40,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
-    if let Command::Exchange {
-        command: ExchangeCommand::Verify(verify),
-    } = &args.command
-    {
-        return exchange::verify(verify, report);
+    match &args.command {
+        Command::Exchange {
+            command: ExchangeCommand::Verify(verify),
+        } => return exchange::verify(verify, report),
+        Command::Evidence {
+            command: EvidenceCommand::Verify { file },
+        } => return evidence::verify(file, report),
+        _ => {}
     }
     let session = Session::new(&args.global)?;
     match &args.command {
@@ -64,7 +68,7 @@ async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
         }
         Command::Gossip { command } => return gossip::run(command, &session, report).await,
         Command::Keys { command } => keys::run(command, &session, report).await?,
-        Command::Exchange { .. } => {}
+        Command::Exchange { .. } | Command::Evidence { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
