@@ -7,7 +7,7 @@ mod server;
 #[path = "../../protocol/tests/support/session.rs"]
 mod session;
 #[path = "../../protocol/tests/support/mod.rs"]
-mod support;
+pub mod support;
 #[path = "../../protocol/tests/simulation/truth.rs"]
 mod truth;
 mod user;
