@@ -2,6 +2,7 @@
 //! library would never do; and the maker of the test vectors.
 
 mod auditor;
+mod head_log;
 mod person;
 mod server;
 #[path = "../../protocol/tests/support/session.rs"]
@@ -15,6 +16,7 @@ pub mod vectors;
 mod witness;
 
 pub use auditor::Auditor;
+pub use head_log::HeadLog;
 pub use person::Person;
 pub use server::{Server, binary};
 pub use user::{Answer, User};
