@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use overt_protocol::descriptor::Fingerprint;
+use overt_protocol::head_log::key::VerifierKey;
 use serde::Deserialize;
 
 /// All settings.
@@ -14,14 +15,28 @@ use serde::Deserialize;
 pub struct Settings {
     /// Where keys, state and evidence are kept.
     pub data_dir: PathBuf,
-    /// Where the status page is served; absent: nowhere.
+    /// Where this auditor answers: witnessing, gossip, status; absent: nowhere.
     pub listen: Option<SocketAddr>,
-    /// Time between looks at a directory that has nothing new.
+    /// The name of its keys, such as `auditor.example.org`.
+    #[serde(default = "name")]
+    pub name: String,
+    /// Time between looks at a directory that has nothing new, and at peers.
     #[serde(with = "humantime_serde", default = "poll")]
     pub poll: Duration,
+    /// How long a log that asks for a cosignature waits until its entries are replayed.
+    #[serde(with = "humantime_serde", default = "catch_up")]
+    pub catch_up: Duration,
+    /// Gets a `POST` with a JSON document for each alarm.
+    pub webhook: Option<String>,
     /// The directories to follow.
     #[serde(default, rename = "directory")]
     pub directories: Vec<Followed>,
+    /// Other logs, to witness.
+    #[serde(default, rename = "log")]
+    pub logs: Vec<Witnessed>,
+    /// Other auditors, to compare with.
+    #[serde(default, rename = "peer")]
+    pub peers: Vec<Peer>,
 }
 
 /// A directory to follow.
@@ -34,8 +49,32 @@ pub struct Followed {
     pub fingerprint: Option<String>,
 }
 
+/// A log to witness without looking at what is in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witnessed {
+    /// Its keys as vkeys, all of one name: its origin.
+    pub keys: Vec<String>,
+}
+
+/// Another auditor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its address.
+    pub url: String,
+}
+
+fn name() -> String {
+    "auditor.invalid".to_owned()
+}
+
 fn poll() -> Duration {
     Duration::from_secs(2)
+}
+
+fn catch_up() -> Duration {
+    Duration::from_secs(4)
 }
 
 impl Settings {
@@ -45,17 +84,22 @@ impl Settings {
             .with_context(|| format!("cannot read {}", path.display()))?;
         let settings: Self =
             toml::from_str(&text).with_context(|| format!("settings in {}", path.display()))?;
-        for directory in &settings.directories {
-            directory.expected()?;
-            let url = reqwest::Url::parse(&directory.url)
-                .with_context(|| format!("directory url {:?}", directory.url))?;
-            anyhow::ensure!(
-                matches!(url.scheme(), "http" | "https"),
-                "directory url {:?}: expected http or https",
-                directory.url
+        let directories = settings.directories.iter().map(|one| &one.url);
+        let peers = settings.peers.iter().map(|one| &one.url);
+        for url in directories.chain(peers).chain(&settings.webhook) {
+            let parsed = reqwest::Url::parse(url).with_context(|| format!("url {url:?}"))?;
+            ensure!(
+                matches!(parsed.scheme(), "http" | "https"),
+                "url {url:?}: expected http or https"
             );
         }
-        anyhow::ensure!(!settings.poll.is_zero(), "poll: must be longer than zero");
+        for directory in &settings.directories {
+            directory.expected()?;
+        }
+        for log in &settings.logs {
+            log.verifier_keys()?;
+        }
+        ensure!(!settings.poll.is_zero(), "poll: must be longer than zero");
         Ok(settings)
     }
 }
@@ -67,5 +111,22 @@ impl Followed {
         parsed
             .transpose()
             .with_context(|| format!("fingerprint of {}", self.url))
+    }
+}
+
+impl Witnessed {
+    /// The log's keys.
+    pub fn verifier_keys(&self) -> anyhow::Result<Vec<VerifierKey>> {
+        let parse = |vkey: &String| {
+            let key: VerifierKey = vkey.parse().with_context(|| format!("log key {vkey:?}"))?;
+            anyhow::Ok(key)
+        };
+        let keys: Vec<_> = self.keys.iter().map(parse).collect::<Result<_, _>>()?;
+        let name = keys.first().context("a log has at least one key")?.name();
+        ensure!(
+            keys.iter().all(|key| key.name() == name),
+            "the keys of one log have one name, its origin"
+        );
+        Ok(keys)
     }
 }

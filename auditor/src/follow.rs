@@ -1,21 +1,28 @@
 //! Following one directory: fetch, replay, compare, remember, sign, deliver.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use overt_protocol::auditor::{AuditError, AuditorState};
-use overt_protocol::codec::{Decode, DecodeError, Encode, Reader};
+use overt_protocol::auditor::AuditError;
+use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader};
 use overt_protocol::descriptor::Descriptor;
+use overt_protocol::evidence::Evidence;
+use overt_protocol::head_log::record::HeadRecord;
 use overt_protocol::suite::SigningKey;
-use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, TreeHead};
+use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, LogEntry, TreeHead};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::config::Followed;
-use crate::store::{Recent, Record, Store};
+use crate::fetch::Fetch;
+use crate::gossip::Gossip;
+use crate::store::{Recent, Record, Replay, ReplayedHead, Store};
 
 /// Bytes of an answer: what the directory sends at once, with room for one large entry.
-const MAX_ANSWER: usize = 32 << 20;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_ANSWER: usize = 8 << 20;
+/// Bytes of a descriptor.
+const MAX_DESCRIPTOR: usize = 1 << 18;
 
 /// What became of one look at a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +31,45 @@ pub enum Outcome {
     UpToDate,
     /// There is more.
     Behind,
+    /// Something is wrong that proves nothing.
+    Suspicious,
     /// The directory is refused.
-    Refused(String),
+    Refused,
+}
+
+/// Tells followers that there is something to look at, and others how far they are.
+#[derive(Debug)]
+pub struct Progress {
+    wanted: watch::Sender<u64>,
+    moved: watch::Sender<u64>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let (wanted, moved) = (watch::channel(0).0, watch::channel(0).0);
+        Self { wanted, moved }
+    }
+}
+
+impl Progress {
+    /// Has all followers look now.
+    pub fn wake(&self) {
+        self.wanted.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Changes whenever a follower has replayed something.
+    pub fn moved(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
 }
 
 /// What some updates lead to.
 struct Replayed {
-    state: AuditorState,
+    replay: Replay,
     recent: Recent,
+    heads: Vec<ReplayedHead>,
+    /// The first update that no honest log gives, and why.
+    wrong: Option<(AuditorUpdate, AuditError)>,
 }
 
 /// Why updates lead to nothing.
@@ -39,36 +77,37 @@ struct Replayed {
 enum Failure {
     #[error(transparent)]
     Audit(#[from] AuditError),
-    #[error(transparent)]
+    #[error("malformed AuditorUpdate: {0}")]
     Malformed(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error(transparent)]
     Store(#[from] anyhow::Error),
 }
 
 /// Follows one directory.
-pub struct Follower<'s> {
-    http: reqwest::Client,
-    store: &'s Store,
+pub struct Follower {
+    fetch: Fetch,
+    store: Arc<Store>,
+    gossip: Arc<Gossip>,
+    progress: Arc<Progress>,
     followed: Followed,
     seed: zeroize::Zeroizing<[u8; 32]>,
 }
 
-impl<'s> Follower<'s> {
+impl Follower {
     /// A follower that signs with the key made of `seed`.
     pub fn new(
-        store: &'s Store,
+        gossip: &Arc<Gossip>,
+        progress: &Arc<Progress>,
         followed: Followed,
         seed: zeroize::Zeroizing<[u8; 32]>,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("overt-auditor/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(TIMEOUT)
-            .build()?;
         Ok(Self {
-            http,
-            store,
+            fetch: Fetch::new()?,
+            store: Arc::clone(&gossip.store),
+            gossip: Arc::clone(gossip),
+            progress: Arc::clone(progress),
             followed,
             seed,
         })
@@ -77,126 +116,154 @@ impl<'s> Follower<'s> {
     /// Looks at the directory once. Errors are faults of the network or of this machine.
     pub async fn look(&self) -> anyhow::Result<Outcome> {
         let url = &self.followed.url;
-        let json = self.get("/v1/descriptor").await?;
+        let json = self
+            .fetch
+            .get(url, "/v1/descriptor", MAX_DESCRIPTOR)
+            .await?;
         let (descriptor, config) = Descriptor::parse(&json).context("descriptor")?;
         let found = descriptor.fingerprint()?.to_string();
-        let mut record = match self.store.record(url)? {
+        let expected = self.followed.expected()?.map(|one| one.to_string());
+        let mut record = match self.store.record(expected.as_deref(), url)? {
             Some(record) => record,
-            None => self.begin(&found)?,
+            None => self.begin(expected.as_deref(), &found, descriptor, config)?,
         };
-        if let Some(reason) = &record.refused {
-            return Ok(Outcome::Refused(reason.clone()));
-        }
-        if let Some(expected) = self.followed.expected()?
-            && expected.to_string() != record.fingerprint
-        {
-            bail!(
-                "{} was followed until now, the settings say {expected}: not followed",
-                record.fingerprint
-            );
-        }
         // Nothing in a descriptor is signed: it may be another server at the same address.
         if found != record.fingerprint {
             let expected = &record.fingerprint;
             bail!("its fingerprint is {found}, not {expected}: another log under its address");
         }
+        if record.refused.is_some() {
+            return Ok(Outcome::Refused);
+        }
+        record.url.clone_from(url);
         record.seen_at = now();
 
-        let path = format!("/v1/auditor-updates?from={}", record.state.size);
-        let updates = self.get(&path).await?;
-        let replayed = match self.replay(&config, &record.state, &updates) {
-            Ok(replayed) => replayed,
-            Err(Failure::Malformed(error)) => bail!("malformed AuditorUpdate: {error}"),
-            Err(Failure::Store(error)) => return Err(error),
-            Err(Failure::Audit(error)) => {
-                let files = vec![
-                    ("state.bin", record.state.to_bytes()?),
-                    ("auditor-updates.bin", updates),
-                    ("configuration.bin", config.to_bytes()?),
-                ];
-                return self.refuse(record, &error, files);
-            }
-        };
-        record.state = replayed.state;
-        self.store.put_replayed(url, &record, &replayed.recent)?;
-        if !updates.is_empty() {
-            tracing::debug!(url, size = record.state.size, "replayed");
+        let path = format!("/v1/auditor-updates?from={}", record.replay.size());
+        let updates = self.fetch.get(url, &path, MAX_ANSWER).await?;
+        let replayed = self.replay(&record, &updates)?;
+        record.replay = replayed.replay;
+        self.store
+            .put_replayed(&record, &replayed.recent, &replayed.heads)?;
+        self.progress.moved.send_modify(|n| *n = n.wrapping_add(1));
+        if !replayed.heads.is_empty() {
+            tracing::debug!(url, size = record.replay.size(), "replayed");
+        }
+        if let Some((update, error)) = replayed.wrong {
+            return self.accuse(record, &update, &error).await;
         }
 
-        let bytes = self.get("/v1/tree-head").await?;
-        let head = match TreeHead::from_bytes(&bytes, &()) {
-            Ok(head) => head,
-            Err(error) => bail!("malformed tree head: {error}"),
-        };
-        if head.tree_size > record.state.size && !updates.is_empty() {
+        let bytes = self.fetch.get(url, "/v1/tree-head", MAX_DESCRIPTOR).await?;
+        let head = TreeHead::from_bytes(&bytes, &()).context("malformed tree head")?;
+        let size = record.replay.size();
+        if head.tree_size > size && !updates.is_empty() {
             return Ok(Outcome::Behind);
         }
-        if head.tree_size > record.state.size {
+        let lag = now().saturating_sub(record.replay.state.timestamp);
+        if !replayed.heads.is_empty() {
+            self.store.note_lag(&record.fingerprint, now(), lag)?;
+        }
+        if head.tree_size > size {
             bail!(
-                "the directory shows a head of {} entries and gives only {}",
-                head.tree_size,
-                record.state.size
+                "it shows a head of {} entries and gives only {size}",
+                head.tree_size
             );
         }
-        if head.tree_size < record.state.size {
-            bail!(
-                "the directory shows a head of {} entries after it gave {}: it may have been \
-                 restored from a backup",
-                head.tree_size,
-                record.state.size
+        if head.tree_size < size {
+            let text = format!(
+                "The directory shows a head of {} log entries after it gave {size}. It may have been \
+                 restored from a backup, which it must not be.",
+                head.tree_size
             );
+            self.store
+                .suspect(&mut record, "head-went-back", &text, now())?;
+            return Ok(Outcome::Suspicious);
         }
-        if let Err(error) = record.state.check_head(&config, &head) {
-            let files = vec![
-                ("state.bin", record.state.to_bytes()?),
-                ("tree-head.bin", bytes),
-                ("configuration.bin", config.to_bytes()?),
-            ];
-            return self.refuse(record, &error, files);
+        if let Err(error) = record.replay.state.check_head(&record.config, &head) {
+            let text = format!(
+                "The head that the directory shows is not that of the log entries that it gave \
+                 ({error}). Either may have been altered on the way."
+            );
+            self.store
+                .suspect(&mut record, error.check(), &text, now())?;
+            return Ok(Outcome::Suspicious);
         }
-        if let Some(key) = self.key_for(&config)? {
-            self.sign(&config, &key, record).await?;
+        record.tree_head = Some(head);
+        record.confirmed = record.replay.clone();
+        record.suspicion = None;
+        self.store.put(&record)?;
+        if let Some(key) = self.key_for(&record.config)? {
+            self.sign(&key, record).await?;
         }
         Ok(Outcome::UpToDate)
     }
 
-    /// Replays updates that stand back to back.
-    fn replay(
-        &self,
-        config: &Configuration,
-        state: &AuditorState,
-        updates: &[u8],
-    ) -> Result<Replayed, Failure> {
-        let mut state = state.clone();
-        let mut recent = Recent::default();
+    /// Replays updates that stand back to back, up to the first that is wrong.
+    fn replay(&self, record: &Record, updates: &[u8]) -> Result<Replayed, Failure> {
+        let config = &record.config;
+        let config_hash = config.hash()?;
+        let mut done = Replayed {
+            replay: record.replay.clone(),
+            recent: Recent::default(),
+            heads: Vec::new(),
+            wrong: None,
+        };
         let may_remove = config.maximum_lifetime.is_some();
         let mut reader = Reader::new(updates);
         while !reader.is_empty() {
             let update = AuditorUpdate::decode(&mut reader, &())?;
-            let next = state.apply(config, &update, |key, distinguished| {
-                let added = match recent.added.get(key) {
-                    Some(position) => Some(*position),
-                    None => self.store.added(&self.followed.url, key)?,
-                };
-                Ok::<_, Failure>(added > distinguished)
-            })?;
+            let next = done
+                .replay
+                .state
+                .apply(config, &update, |key, distinguished| {
+                    let added = match done.recent.added.get(key) {
+                        Some(position) => Some(*position),
+                        None => self.store.added(&record.fingerprint, key)?,
+                    };
+                    Ok::<_, Failure>(added > distinguished)
+                });
+            let next = match next {
+                Ok(next) => next,
+                Err(Failure::Audit(error)) => {
+                    done.wrong = Some((update, error));
+                    break;
+                }
+                Err(other) => return Err(other),
+            };
             if may_remove {
-                let keys = update
-                    .added
-                    .iter()
-                    .map(|leaf| (leaf.vrf_output, state.size));
-                recent.added.extend(keys);
-                recent.distinguished = state.distinguished(config, update.timestamp);
+                let keys = update.added.iter();
+                let keys = keys.map(|leaf| (leaf.vrf_output, done.replay.size()));
+                done.recent.added.extend(keys);
+                done.recent.distinguished =
+                    done.replay.state.distinguished(config, update.timestamp);
             }
-            state = next;
+            let leaf = HeadRecord {
+                config_hash,
+                tree_size: next.size,
+                entry: LogEntry {
+                    timestamp: next.timestamp,
+                    prefix_tree: next.prefix_root,
+                },
+                root: next.root().ok_or(AuditError::Empty)?,
+            };
+            let leaf = leaf.leaf_hash()?;
+            done.replay.head_log.push(leaf);
+            let tree = done.replay.head_log.sized_root();
+            done.heads.push(ReplayedHead { tree, leaf });
+            done.replay.state = next;
         }
-        Ok(Replayed { state, recent })
+        Ok(done)
     }
 
-    fn begin(&self, found: &str) -> anyhow::Result<Record> {
+    fn begin(
+        &self,
+        expected: Option<&str>,
+        found: &str,
+        descriptor: Descriptor,
+        config: Configuration,
+    ) -> anyhow::Result<Record> {
         let url = &self.followed.url;
-        match self.followed.expected()? {
-            Some(expected) if expected.to_string() != found => {
+        match expected {
+            Some(expected) if expected != found => {
                 bail!("its fingerprint is {found}, the settings say {expected}: not followed")
             }
             Some(_) => {}
@@ -206,11 +273,25 @@ impl<'s> Follower<'s> {
                 "followed from now on because it answered first; compare its fingerprint"
             ),
         }
+        if let Some(other) = self.store.by_origin(&descriptor.origin)? {
+            bail!(
+                "its origin {} is that of another directory, {}: not followed",
+                descriptor.origin,
+                other.url
+            );
+        }
         Ok(Record {
             fingerprint: found.to_owned(),
-            state: AuditorState::empty(),
+            url: url.clone(),
+            log_keys: descriptor.verifier_keys()?,
+            descriptor,
+            config,
+            replay: Replay::empty(),
+            confirmed: Replay::empty(),
             head: None,
+            tree_head: None,
             refused: None,
+            suspicion: None,
             seen_at: now(),
         })
     }
@@ -228,73 +309,92 @@ impl<'s> Follower<'s> {
     }
 
     /// Signs what was replayed, remembers it, and only then gives it away.
-    async fn sign(
-        &self,
-        config: &Configuration,
-        key: &SigningKey,
-        mut record: Record,
-    ) -> anyhow::Result<()> {
-        let is_new = record.head.as_ref().map(|head| head.tree_size) != Some(record.state.size);
+    async fn sign(&self, key: &SigningKey, mut record: Record) -> anyhow::Result<()> {
+        let is_new = record.head.as_ref().map(|head| head.tree_size) != Some(record.replay.size());
         if is_new {
-            record.head = Some(record.state.sign(config, key)?);
-            self.store.put(&self.followed.url, &record)?;
+            record.head = Some(record.replay.state.sign(&record.config, key)?);
+            self.store.put(&record)?;
         }
         let head = record.head.context("nothing was signed")?;
-        let url = self.url("/v1/auditor-head");
-        let answer = self.http.post(url).body(head.to_bytes()?).send().await?;
-        answer.error_for_status()?;
-        Ok(())
+        let body = head.to_bytes()?;
+        self.fetch.post(&record.url, "/v1/auditor-head", body).await
     }
 
-    fn refuse(
+    /// An update that no honest log gives. It is not signed, so that by itself it proves nothing: the
+    /// directory's head log may, which has a record from before it and one from after it.
+    async fn accuse(
         &self,
         mut record: Record,
+        update: &AuditorUpdate,
         error: &AuditError,
-        files: Vec<(&str, Vec<u8>)>,
     ) -> anyhow::Result<Outcome> {
-        let name = format!("{}-{}", now(), record.state.size);
-        let folder = self.store.keep_evidence(&name, &files)?;
-        let reason = format!("{error}; evidence is in {}", folder.display());
-        tracing::error!(url = self.followed.url, reason, "REFUSED");
-        record.refused = Some(reason.clone());
-        self.store.put(&self.followed.url, &record)?;
-        Ok(Outcome::Refused(reason))
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.followed.url.trim_end_matches('/'))
-    }
-
-    async fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let answer = self.http.get(self.url(path)).send().await?;
-        let mut answer = answer.error_for_status()?;
-        let mut out = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            out.extend_from_slice(&chunk);
-            anyhow::ensure!(out.len() <= MAX_ANSWER, "{path}: the answer is too large");
+        match self.contradiction(&record, update).await {
+            Ok(evidence) if !evidence.is_empty() => {
+                for one in &evidence {
+                    self.gossip.keep(&record, one, "replay")?;
+                }
+                Ok(Outcome::Refused)
+            }
+            unproved => {
+                let why = unproved
+                    .err()
+                    .map_or(String::new(), |e| format!(" ({e:#})"));
+                let text = format!(
+                    "The directory gave a log entry that no honest log has ({error}). Nothing after \
+                     it is signed. Its head log does not prove that it holds this entry{why}, so it \
+                     may have been altered on the way."
+                );
+                self.store
+                    .suspect(&mut record, error.check(), &text, now())?;
+                Ok(Outcome::Suspicious)
+            }
         }
-        Ok(out)
+    }
+
+    async fn contradiction(
+        &self,
+        record: &Record,
+        update: &AuditorUpdate,
+    ) -> anyhow::Result<Vec<Evidence>> {
+        let size = record.replay.size();
+        let first = self.fetch.proven_record(&record.url, size).await?;
+        let second = self
+            .fetch
+            .proven_record(&record.url, size.saturating_add(1))
+            .await?;
+        let (first, second) = ((&first.0, &first.1[..]), (&second.0, &second.1[..]));
+        let (config, keys) = (&record.config, &record.log_keys);
+        let subtrees = &record.replay.state.full_subtrees;
+        let altered = Evidence::update(config, first, second, update, keys);
+        let followed = || Evidence::records(first, second, subtrees, keys);
+        Ok(altered.or_else(|_| followed())?)
     }
 }
 
 /// Follows for ever.
-pub async fn follow(follower: Follower<'_>, poll: Duration) {
+pub async fn follow(follower: Follower, poll: Duration) {
     let url = follower.followed.url.clone();
+    let mut wanted = follower.progress.wanted.subscribe();
     let mut pause = poll;
     loop {
         match follower.look().await {
             Ok(Outcome::Behind) => continue,
             Ok(Outcome::UpToDate) => pause = poll,
-            Ok(Outcome::Refused(_)) => pause = poll.saturating_mul(30),
+            Ok(Outcome::Suspicious | Outcome::Refused) => pause = poll.saturating_mul(10),
             Err(error) => {
                 tracing::warn!(url, error = format!("{error:#}"), "not followed just now");
                 pause = (pause * 2).min(poll.saturating_mul(30));
             }
         }
-        // Auditors that started together drift apart.
-        let spread = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
-        tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * spread)).await;
+        // A directory that asks for a cosignature is looked at now.
+        let _ = tokio::time::timeout(jittered(pause), wanted.changed()).await;
     }
+}
+
+/// Auditors that started together drift apart.
+pub fn jittered(pause: Duration) -> Duration {
+    let spread = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
+    pause.mul_f64(0.8 + 0.4 * spread)
 }
 
 /// Milliseconds since the Unix epoch.

@@ -1,7 +1,7 @@
 //! `overt-auditor` as a process.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,67 @@ use crate::binary;
 #[derive(Debug)]
 pub struct Auditor {
     child: Child,
-    /// Where its status page is.
+    /// Where it answers.
     pub status: String,
+}
+
+/// Where an auditor keeps its data, where it listens, and what it does besides following.
+#[derive(Debug, Clone)]
+pub struct AuditorPlace {
+    /// Its name.
+    pub name: String,
+    /// Holds its settings and its data.
+    pub folder: PathBuf,
+    /// Its address.
+    pub listen: String,
+    /// Other lines of its settings.
+    pub more: String,
+}
+
+impl AuditorPlace {
+    /// A place on a free loopback port.
+    pub fn new(name: &str, folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            listen: TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string(),
+            more: String::new(),
+        })
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// The lines that name it in a tlog-policy.
+    pub fn policy_lines(&self) -> anyhow::Result<String> {
+        self.write("http://127.0.0.1:1")?;
+        let output = command(&self.folder)?.arg("policy").output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Starts it.
+    pub fn start(&self, directory: &str) -> anyhow::Result<Auditor> {
+        self.write(directory)?;
+        let child = command(&self.folder)?.stderr(Stdio::null()).spawn()?;
+        let status = self.url();
+        Ok(Auditor { child, status })
+    }
+
+    fn write(&self, directory: &str) -> anyhow::Result<()> {
+        let text = format!(
+            "data_dir = {:?}\nname = {:?}\nlisten = \"{}\"\npoll = \"50ms\"\n{}\n\
+             [[directory]]\nurl = \"{directory}\"\n",
+            self.folder.join("auditor"),
+            self.name,
+            self.listen,
+            self.more
+        );
+        Ok(std::fs::write(self.folder.join("auditor.toml"), text)?)
+    }
 }
 
 impl Drop for Auditor {
@@ -28,21 +87,22 @@ impl Drop for Auditor {
 impl Auditor {
     /// The public key, in hexadecimal, of the auditor that keeps its data below `folder`.
     pub fn public_key(folder: &Path) -> anyhow::Result<String> {
-        settings(folder, "http://127.0.0.1:1", "127.0.0.1:1")?;
+        AuditorPlace::new("auditor.example.org", folder)?.write("http://127.0.0.1:1")?;
         let output = command(folder)?.arg("key").output()?;
         ensure!(output.status.success(), "{output:?}");
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// Starts it.
+    /// Starts one that keeps its data below `folder`.
     pub fn start(folder: &Path, directory: &str) -> anyhow::Result<Self> {
-        let status = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        settings(folder, directory, &status)?;
-        let child = command(folder)?.stderr(Stdio::null()).spawn()?;
-        Ok(Self {
-            child,
-            status: format!("http://{status}"),
-        })
+        AuditorPlace::new("auditor.example.org", folder)?.start(directory)
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Waits until what it says of the directory is as wanted.
@@ -61,14 +121,6 @@ impl Auditor {
         }
         bail!("the auditor says {last}")
     }
-}
-
-fn settings(folder: &Path, directory: &str, status: &str) -> anyhow::Result<()> {
-    let text = format!(
-        "data_dir = {:?}\nlisten = \"{status}\"\npoll = \"50ms\"\n\n[[directory]]\nurl = \"{directory}\"\n",
-        folder.join("auditor")
-    );
-    Ok(std::fs::write(folder.join("auditor.toml"), text)?)
 }
 
 fn command(folder: &Path) -> anyhow::Result<Command> {

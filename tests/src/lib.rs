@@ -15,7 +15,7 @@ mod user;
 pub mod vectors;
 mod witness;
 
-pub use auditor::Auditor;
+pub use auditor::{Auditor, AuditorPlace};
 pub use head_log::HeadLog;
 pub use person::Person;
 pub use server::{Server, binary};

@@ -133,7 +133,7 @@ fn meddler(upstream: &str) -> (String, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn a_directory_that_rewrites_is_refused_for_good() {
+async fn what_is_altered_on_the_way_is_suspicious_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let key = Auditor::public_key(folder.path()).unwrap();
     let server = server(folder.path(), &key, "1h");
@@ -149,18 +149,26 @@ async fn a_directory_that_rewrites_is_refused_for_good() {
 
     meddles.store(true, Ordering::SeqCst);
     user.update(&url, "alice", b"value").await.unwrap();
-    let status = auditor.status(|s| s["state"] == "refused").await.unwrap();
-    let reason = status["refused"].as_str().unwrap();
-    assert!(reason.contains("evidence is in"), "{reason}");
-    let signed = status["signed_size"].clone();
+    let status = auditor
+        .status(|s| s["state"] == "suspicious")
+        .await
+        .unwrap();
+    let said = status["suspicion"].as_str().unwrap();
+    assert!(said.contains("altered on the way"), "{said}");
+    let signed = status["signed_size"].as_u64().unwrap();
     let page = reqwest::get(&auditor.status).await.unwrap();
-    assert!(page.text().await.unwrap().contains("REFUSED"));
+    assert!(page.text().await.unwrap().contains("This is no proof"));
+    let feed = reqwest::get(format!("{}/feed.atom", auditor.status)).await;
+    assert!(feed.unwrap().text().await.unwrap().contains("audit-"));
 
-    // Not for honest answers either, and not after a restart.
+    // Once it is told the truth it goes on, after a restart too.
+    drop(auditor);
     meddles.store(false, Ordering::SeqCst);
     user.update(&url, "alice", b"another").await.unwrap();
-    drop(auditor);
     let auditor = Auditor::start(folder.path(), &between).unwrap();
-    let status = auditor.status(|s| s["state"] == "refused").await.unwrap();
-    assert_eq!(status["signed_size"], signed);
+    let status = auditor
+        .status(|s| s["state"] == "followed" && s["signed_size"].as_u64() > Some(signed))
+        .await
+        .unwrap();
+    assert_eq!(status["evidence"], serde_json::json!([]));
 }

@@ -1,0 +1,197 @@
+//! Cosigning checkpoints (tlog-witness): as an auditor, who has replayed what is in them, and as a
+//! witness, who has not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use overt_protocol::head_log::checkpoint::SignedCheckpoint;
+use overt_protocol::head_log::key::{SignerKey, VerifierKey};
+use overt_protocol::head_log::witness::{AddCheckpoint, Refusal};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::follow::{Progress, now};
+use crate::gossip::Gossip;
+use crate::store::{Record, Store, replayed};
+
+/// What a cosignature states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The log is consistent, and every entry of the directory behind it was replayed.
+    Auditor,
+    /// The log is consistent.
+    Witness,
+}
+
+impl Role {
+    /// The path below which it answers, and the last part of the name of its keys.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auditor => "auditor",
+            Self::Witness => "witness",
+        }
+    }
+}
+
+/// Why there is no cosignature.
+#[derive(Debug, Error)]
+pub enum Denied {
+    /// As the specification has it.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The log is proved to be dishonest.
+    #[error("this log is refused: {0}")]
+    Refused(String),
+    /// The entries are not replayed yet, or so long ago that their root is forgotten.
+    #[error("log entries up to size {size} are not replayed ({replayed} are): ask again")]
+    NotReplayed {
+        /// Of the checkpoint.
+        size: u64,
+        /// So far.
+        replayed: u64,
+    },
+    /// The checkpoint is not of the log that the directory gave its auditors.
+    #[error("the checkpoint is not that of the log entries that the directory gave at size {0}")]
+    OtherLog(u64),
+    /// The store failed.
+    #[error("internal error")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Denied {
+    /// The HTTP status code.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Refusal(refusal) => refusal.status(),
+            Self::Refused(_) => 403,
+            Self::NotReplayed { .. } => 503,
+            Self::OtherLog(_) => 422,
+            Self::Failed(_) => 500,
+        }
+    }
+
+    /// The body of the answer.
+    pub fn body(&self) -> String {
+        let refusal = match self {
+            Self::Refusal(refusal) => refusal.body(),
+            _ => None,
+        };
+        refusal.unwrap_or_else(|| format!("{self}\n"))
+    }
+}
+
+/// Cosigns in one role.
+pub struct Cosigner {
+    /// The role.
+    pub role: Role,
+    /// Its keys.
+    pub keys: Vec<SignerKey>,
+    /// Logs that are witnessed besides the directories, by origin.
+    pub logs: HashMap<String, Vec<VerifierKey>>,
+    /// How long to wait for entries to be replayed.
+    pub catch_up: Duration,
+    /// The memory.
+    pub store: Arc<Store>,
+    /// Knows what to do with a contradiction.
+    pub gossip: Arc<Gossip>,
+    /// Wakes followers.
+    pub progress: Arc<Progress>,
+}
+
+impl Cosigner {
+    /// Answers `add-checkpoint`: the lines of the cosignatures.
+    pub async fn add_checkpoint(&self, body: &[u8]) -> Result<String, Denied> {
+        let request = AddCheckpoint::parse(body)?;
+        let checkpoint = request.checkpoint.checkpoint();
+        let origin = checkpoint.origin();
+        let record = self.store.by_origin(origin)?;
+        let keys = self.keys_of(origin, record.as_ref());
+        if keys.is_empty() {
+            return Err(Refusal::UnknownLog.into());
+        }
+        let verified = request.checkpoint.note().verify(&keys);
+        verified.map_err(Refusal::Signature)?;
+        if let Some(reason) = record.as_ref().and_then(|record| record.refused.clone()) {
+            return Err(Denied::Refused(reason));
+        }
+        if let (Role::Auditor, Some(record)) = (self.role, &record) {
+            self.catch_up(record, checkpoint.tree().size).await?;
+        }
+        let done = self.cosign(&request, &keys, record.as_ref());
+        if let (
+            Err(Denied::OtherLog(_) | Denied::Refusal(Refusal::Inconsistent(_))),
+            Some(record),
+        ) = (&done, &record)
+        {
+            // The log signed it: it may contradict another checkpoint that it signed.
+            let compared = self
+                .gossip
+                .compare(record, &request.checkpoint, "log", None);
+            if let Err(error) = compared.await {
+                tracing::warn!(error = format!("{error:#}"), "not compared");
+            }
+        }
+        done
+    }
+
+    fn keys_of(&self, origin: &str, record: Option<&Record>) -> Vec<VerifierKey> {
+        let directory = record.map(|record| record.log_keys.clone());
+        let other = || match self.role {
+            Role::Auditor => None,
+            Role::Witness => self.logs.get(origin).cloned(),
+        };
+        directory.or_else(other).unwrap_or_default()
+    }
+
+    /// Waits until the entries of the directory are replayed up to a size.
+    async fn catch_up(&self, record: &Record, size: u64) -> Result<(), Denied> {
+        let deadline = Instant::now() + self.catch_up;
+        let mut moved = self.progress.moved();
+        loop {
+            moved.mark_unchanged();
+            if self.store.replayed(&record.fingerprint, size)?.is_some() {
+                return Ok(());
+            }
+            self.progress.wake();
+            if tokio::time::timeout_at(deadline, moved.changed())
+                .await
+                .is_err()
+            {
+                let now = self.store.by_origin(&record.descriptor.origin)?;
+                let replayed = now.map_or(0, |record| record.replay.size());
+                return Err(Denied::NotReplayed { size, replayed });
+            }
+        }
+    }
+
+    /// Decides and signs, in one step with what is remembered of it.
+    fn cosign(
+        &self,
+        request: &AddCheckpoint,
+        keys: &[VerifierKey],
+        record: Option<&Record>,
+    ) -> Result<String, Denied> {
+        let origin = request.checkpoint.checkpoint().origin();
+        self.store.cosign(self.role.name(), origin, |tx, latest| {
+            let accepted = request.decide(keys, &latest)?;
+            let tree = accepted.tree();
+            if let (Role::Auditor, Some(record)) = (self.role, record)
+                && tree.size > 0
+            {
+                match replayed(tx, &record.fingerprint, tree.size)? {
+                    Some(known) if known.tree == tree => {}
+                    Some(_) => return Err(Denied::OtherLog(tree.size)),
+                    None => {
+                        let (size, replayed) = (tree.size, record.replay.size());
+                        return Err(Denied::NotReplayed { size, replayed });
+                    }
+                }
+            }
+            let signed = accepted.cosign(&self.keys, now() / 1000);
+            let (lines, signed): (String, SignedCheckpoint) =
+                signed.map_err(|error| Denied::Failed(error.into()))?;
+            Ok((signed, lines))
+        })
+    }
+}

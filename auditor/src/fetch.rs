@@ -1,0 +1,93 @@
+//! Getting things from strangers: bounded in bytes and time, no redirects.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use overt_protocol::head_log::checkpoint::SignedCheckpoint;
+use overt_protocol::head_log::note::MAX_NOTE_LEN;
+use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
+use overt_protocol::head_log::tile::{FULL_WIDTH, Tile, TilePath, parse_bundle};
+
+/// Bytes of a tile or a bundle of entries at most.
+const MAX_TILE: usize = 1 << 20;
+
+/// An HTTP client.
+#[derive(Debug, Clone)]
+pub struct Fetch(reqwest::Client);
+
+impl Fetch {
+    /// A client with connections of its own.
+    pub fn new() -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("overt-auditor/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            .build()?;
+        Ok(Self(http))
+    }
+
+    /// Gets at most `limit` bytes.
+    pub async fn get(&self, url: &str, path: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        let mut answer = self.0.get(url).send().await?.error_for_status()?;
+        let mut out = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            out.extend_from_slice(&chunk);
+            ensure!(out.len() <= limit, "{path}: more than {limit} bytes");
+        }
+        Ok(out)
+    }
+
+    /// Posts a body; the answer must be a success.
+    pub async fn post(&self, url: &str, path: &str, body: Vec<u8>) -> anyhow::Result<()> {
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        self.0
+            .post(url)
+            .body(body)
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+
+    /// Posts a JSON document.
+    pub async fn post_json(&self, url: &str, body: String) -> anyhow::Result<()> {
+        let request = self.0.post(url).header("content-type", "application/json");
+        request.body(body).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// A checkpoint; nothing is verified.
+    pub async fn checkpoint(&self, url: &str, path: &str) -> anyhow::Result<SignedCheckpoint> {
+        Ok(SignedCheckpoint::parse(
+            &self.get(url, path, MAX_NOTE_LEN).await?,
+        )?)
+    }
+
+    /// The log's proof of the head of a size; nothing is verified.
+    pub async fn proof(&self, url: &str, size: u64) -> anyhow::Result<TlogProof> {
+        let path = format!("/tlog-proof/{size}");
+        Ok(TlogProof::parse(
+            &self.get(url, &path, MAX_PROOF_LEN).await?,
+        )?)
+    }
+
+    /// A proof and the encoded record that it is about; nothing is verified.
+    pub async fn proven_record(
+        &self,
+        url: &str,
+        size: u64,
+    ) -> anyhow::Result<(TlogProof, Vec<u8>)> {
+        let proof = self.proof(url, size).await?;
+        let width = u64::from(FULL_WIDTH);
+        let (number, place) = (proof.index() / width, proof.index() % width);
+        let within = proof.checkpoint().checkpoint().tree().size;
+        let rest = within.saturating_sub(number.saturating_mul(width));
+        let at = Tile::new(0, number, u16::try_from(rest.min(width))?)?;
+        let path = format!("/{}", TilePath::Entries(at));
+        let bundle = parse_bundle(at, &self.get(url, &path, MAX_TILE).await?)?;
+        let record = bundle.into_iter().nth(usize::try_from(place)?);
+        Ok((proof, record.context("the bundle has no such entry")?))
+    }
+}
