@@ -22,6 +22,7 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{ConsistencyProof, InclusionProof};
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::key::{SignatureType, SignerKey, VerifierKey};
+use overt_protocol::head_log::proof::TlogProof;
 use overt_protocol::head_log::tree::{
     leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
 };
@@ -35,37 +36,64 @@ use tlog_tiles::{Hash, TileHashReader, TileReader, check_record, check_tree, tre
 const TOKEN: &str = "a token for these tests";
 const ORIGIN: &str = "keys.example.org/foreign";
 
-/// A running directory and its head log of more than one tile.
+/// A running directory, and its head log of more than one tile.
 struct Log {
     server: Server,
     log: HeadLog,
+    checkpoint: SignedCheckpoint,
     _folder: tempfile::TempDir,
 }
 
-async fn log() -> Log {
+/// Starts a directory. Its last heads are published once this policy is met, if there is one.
+async fn log(policy: Option<&str>) -> Log {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--access", "token", "--batch-interval", "1ms"];
-    let environment = [("OVERT_SERVER_TOKEN", TOKEN)];
-    let server = Server::start(folder.path(), &arguments, &environment).unwrap();
+    let (ed25519, ml_dsa) = (hex::encode([1; 32]), hex::encode([2; 32]));
+    let mut environment = vec![
+        ("OVERT_SERVER_TOKEN", TOKEN),
+        ("OVERT_SERVER_ORIGIN", ORIGIN),
+        ("OVERT_SERVER_HEAD_LOG_KEY", &ed25519),
+        ("OVERT_SERVER_HEAD_LOG_ML_DSA_KEY", &ml_dsa),
+    ];
+    let mut server = Server::start(folder.path(), &arguments, &environment).unwrap();
     let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
     user.own(&server.url, "alice").await.unwrap();
     for n in 0..290u32 {
-        user.update(&server.url, "alice", &n.to_be_bytes())
-            .await
-            .unwrap();
+        if n == 270 && policy.is_some() {
+            environment.extend(policy.map(|policy| ("OVERT_SERVER_WITNESS_POLICY", policy)));
+            server.stop().unwrap();
+            server = Server::start(folder.path(), &arguments, &environment).unwrap();
+        }
+        let value = n.to_be_bytes();
+        user.update(&server.url, "alice", &value).await.unwrap();
     }
-    let size = user.tree.as_ref().unwrap().tree_size();
-    assert!(size > 256);
-    let log = HeadLog::read(&server.url, size).await.unwrap();
+    let checkpoint = format!("{}/checkpoint", server.url);
+    let checkpoint = SignedCheckpoint::parse(&get(&checkpoint).await).unwrap();
+    let tree = checkpoint.checkpoint().tree();
+    assert_eq!(tree.size, user.tree.as_ref().unwrap().tree_size());
+    let log = HeadLog::read(&server.url, tree.size).await.unwrap();
+    assert_eq!(log.at(log.entries.len()), tree);
     Log {
         server,
         log,
+        checkpoint,
         _folder: folder,
     }
 }
 
-fn log_key(kind: SignatureType, seed: u8) -> SignerKey {
-    SignerKey::from_seed(ORIGIN, kind, &[seed; 32]).unwrap()
+async fn get(url: &str) -> Vec<u8> {
+    let answer = reqwest::get(url).await.unwrap();
+    assert_eq!(answer.status(), 200, "{url}");
+    answer.bytes().await.unwrap().to_vec()
+}
+
+/// The keys that the directory has here.
+fn log_keys() -> [SignerKey; 2] {
+    let key = |kind, seed| SignerKey::from_seed(ORIGIN, kind, &[seed; 32]).unwrap();
+    [
+        key(SignatureType::Ed25519, 1),
+        key(SignatureType::MlDsa44Cosignature, 2),
+    ]
 }
 
 /// The tiles of a log, as `tlog_tiles` asks for them.
@@ -93,25 +121,20 @@ impl TileReader for Tiles {
 #[tokio::test]
 async fn tlog_tiles_reads_our_tiles_and_proofs() {
     let Log {
-        server, mut log, ..
-    } = log().await;
+        server,
+        mut log,
+        checkpoint,
+        ..
+    } = log(None).await;
     let size = log.entries.len() as u64;
     let mut tiles = HashMap::new();
     for tile in tlog_tiles::Tile::new_tiles(8, 0, size) {
         let path = c2sp_path(&tile);
-        let answer = reqwest::get(format!("{}/{path}", server.url))
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
-        tiles.insert(path, answer.bytes().await.unwrap().to_vec());
+        let bytes = get(&format!("{}/{path}", server.url)).await;
+        tiles.insert(path, bytes);
     }
     let tiles = Tiles(tiles);
-    let checkpoint = log.checkpoint(
-        ORIGIN,
-        log.entries.len(),
-        &[log_key(SignatureType::Ed25519, 1)],
-    );
-    let text = checkpoint.unwrap().note().text().to_owned();
+    let text = checkpoint.note().text();
     let read = tlog_tiles::Checkpoint::from_bytes(text.as_bytes()).unwrap();
     assert_eq!(
         (read.origin(), read.size(), read.extension()),
@@ -145,7 +168,7 @@ async fn tlog_tiles_reads_our_tiles_and_proofs() {
 
 #[tokio::test]
 async fn ct_merkle_has_the_same_tree() {
-    let Log { mut log, .. } = log().await;
+    let Log { mut log, .. } = log(None).await;
     let size = log.entries.len() as u64;
     let mut theirs = MemoryBackedTree::<Sha256, Vec<u8>>::new();
     let mut roots = Vec::new();
@@ -339,34 +362,32 @@ fn request(log: &mut HeadLog, old: u64, size: u64, keys: &[SignerKey]) -> AddChe
     }
 }
 
-/// A witness of a separate author cosigns the log, and refuses a fork; a verifier of the same accepts
-/// what comes out.
+/// A witness of a separate author cosigns what the directory publishes, and no fork of it; a verifier
+/// of the same accepts what comes out.
 #[tokio::test]
 async fn a_foreign_witness_cosigns_our_log() {
     let Some(foreign) = Foreign::install() else {
         return;
     };
-    let Log {
-        server, mut log, ..
-    } = log().await;
-    let size = log.entries.len() as u64;
-    // As the log signs: the second signature is of a type that the witness does not know.
-    let keys = [
-        log_key(SignatureType::Ed25519, 1),
-        log_key(SignatureType::MlDsa44Cosignature, 2),
-    ];
+    let keys = log_keys();
     let witness = Witness::start(&foreign, keys[0].verifier());
-    let mut cosigned: Vec<SignedCheckpoint> = Vec::new();
-    for (old, new) in [(0, 200), (200, 256), (256, size), (size, size)] {
-        let request = request(&mut log, old, new, &keys);
-        let (status, body) = witness.add(&request).await;
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-        let lines = parse_response(&body, &request.checkpoint, [&witness.key]).unwrap();
-        assert_eq!(lines.len(), 1);
-        cosigned.push(request.checkpoint.with(&[lines[0].line.clone()]).unwrap());
-    }
+    let policy = format!("witness w {} {}\nquorum w\n", witness.key, witness.url);
+    let policy = foreign.write("policy", policy.as_bytes());
+    let directory = log(Some(&policy)).await;
+    let mut log = directory.log.clone();
+    let size = log.entries.len() as u64;
+    // The directory published nothing that the witness did not cosign.
+    directory.checkpoint.verify([&witness.key]).unwrap();
+    let proof = get(&format!("{}/tlog-proof/7", directory.server.url)).await;
+    let proof = TlogProof::parse(&proof).unwrap();
+    proof.check_inclusion(&leaf_hash(&log.entries[6])).unwrap();
+    proof.checkpoint().verify([&witness.key]).unwrap();
 
     // What it refuses, as our own witness would.
+    let again = request(&mut log, size, size, &keys);
+    let (status, body) = witness.add(&again).await;
+    assert_eq!(status, 200);
+    parse_response(&body, &again.checkpoint, [&witness.key]).unwrap();
     let (status, body) = witness.add(&request(&mut log, 0, size, &keys)).await;
     let behind = Refusal::Conflict { latest: size };
     assert_eq!((status, parse_size(&body)), (behind.status(), Some(size)));
@@ -374,72 +395,59 @@ async fn a_foreign_witness_cosigns_our_log() {
     fork.entries[7][40] ^= 1;
     let (status, _) = witness.add(&request(&mut fork, size, size, &keys)).await;
     assert_eq!(status, 422);
-    let unknown = [log_key(SignatureType::Ed25519, 9)];
-    let (status, _) = witness.add(&request(&mut log, size, size, &unknown)).await;
+    let stranger = SignerKey::from_seed(ORIGIN, SignatureType::Ed25519, &[9; 32]).unwrap();
+    let (status, _) = witness
+        .add(&request(&mut log, size, size, &[stranger]))
+        .await;
     assert_eq!(status, 403);
 
     // Where monitors look.
-    let path = format!("{}/{}", witness.url, monitoring_path(ORIGIN));
-    let served = reqwest::get(path).await.unwrap().bytes().await.unwrap();
+    let served = get(&format!("{}/{}", witness.url, monitoring_path(ORIGIN))).await;
     let served = SignedCheckpoint::parse(&served).unwrap();
-    assert_eq!(served.checkpoint(), cosigned[3].checkpoint());
+    assert_eq!(served.checkpoint(), directory.checkpoint.checkpoint());
     served.verify([&witness.key]).unwrap();
 
-    verified(&foreign, &server, &log, (&witness, &cosigned), &keys);
-    println!("used: aics-witness 0.1.0 (PyPI): add-checkpoint, monitoring");
+    verified(&foreign, &directory, &witness);
+    println!("used: aics-witness 0.1.0 (PyPI): add-checkpoint from overt-server, monitoring");
     println!("used: aics-tlog 0.2.1 (PyPI): checkpoint, cosignature, tiles, inclusion, growth");
 }
 
-fn verified(
-    foreign: &Foreign,
-    server: &Server,
-    log: &HeadLog,
-    (witness, cosigned): (&Witness, &[SignedCheckpoint]),
-    keys: &[SignerKey],
-) {
-    let key = keys[0].verifier();
+/// What the foreign verifier accepts, and what it does not.
+fn verified(foreign: &Foreign, directory: &Log, witness: &Witness) {
+    let (log, keys) = (&directory.log, log_keys());
     let note = |name: &str, checkpoint: &SignedCheckpoint| {
         foreign.write(name, checkpoint.to_string().as_bytes())
     };
-    let (old, new) = (note("old", &cosigned[0]), note("new", &cosigned[3]));
     let witness_key = witness.key.to_string();
     let quorum = ["--witness-key", &witness_key, "--quorum", "1"];
-    let agrees = |what: &str, arguments: &[&str]| {
-        let (agrees, said) = foreign.verify(what, key, &[arguments, &quorum].concat());
+    let judge = |what: &str, arguments: &[&str]| {
+        let (agrees, said) = foreign.verify(what, keys[0].verifier(), arguments);
         assert!(said.contains("\"cmd\""), "{said}");
         agrees
     };
-    assert!(agrees("verify-checkpoint", &["--note", &new]));
-    let tiles = ["--tiles", &server.url];
-    let checkpoint = ["--checkpoint", &new];
+    let agrees = |what: &str, arguments: &[&str]| judge(what, &[arguments, &quorum].concat());
+    // Checkpoint and tiles as they are served.
+    let tiles = ["--tiles", &directory.server.url];
+    assert!(agrees("verify-checkpoint", &tiles));
     for index in [0, 255, 256, log.entries.len() - 1] {
         let leaf = foreign.write("leaf", &log.entries[index]);
         let index = index.to_string();
-        let about = [
-            &["--index", &index, "--leaf", &leaf],
-            &tiles[..],
-            &checkpoint,
-        ]
-        .concat();
+        let about = [&["--index", &index, "--leaf", &leaf], &tiles[..]].concat();
         assert!(agrees("verify-inclusion", &about));
         let other = foreign.write("other", b"another leaf");
-        let about = [
-            &["--index", &index, "--leaf", &other],
-            &tiles[..],
-            &checkpoint,
-        ]
-        .concat();
+        let about = [&["--index", &index, "--leaf", &other], &tiles[..]].concat();
         assert!(!agrees("verify-inclusion", &about));
     }
-    let grown = [&["--old-checkpoint", &old], &tiles[..], &checkpoint].concat();
-    assert!(agrees("verify-consistency", &grown));
-    // And what it must not accept.
-    let alone = log.checkpoint(ORIGIN, log.entries.len(), keys).unwrap();
-    assert!(!agrees(
-        "verify-checkpoint",
-        &["--note", &note("alone", &alone)]
-    ));
-    let flipped = cosigned[3].to_string().replacen("A", "B", 1);
-    let flipped = foreign.write("flipped", flipped.as_bytes());
-    assert!(!agrees("verify-checkpoint", &["--note", &flipped]));
+    let smaller = log.checkpoint(ORIGIN, 200, &keys).unwrap();
+    let old = note("old", &smaller);
+    let grown = [&["--old-checkpoint", &old], &tiles[..]].concat();
+    assert!(judge("verify-consistency", &grown));
+    let mut fork = log.clone();
+    fork.entries[7][40] ^= 1;
+    let old = note("fork", &fork.checkpoint(ORIGIN, 200, &keys).unwrap());
+    let forked = [&["--old-checkpoint", &old], &tiles[..]].concat();
+    assert!(!judge("verify-consistency", &forked));
+    let alone = ["--note", &note("alone", &smaller)];
+    assert!(judge("verify-checkpoint", &alone));
+    assert!(!agrees("verify-checkpoint", &alone));
 }
