@@ -4,6 +4,7 @@
 mod auditor;
 mod head_log;
 mod person;
+mod program;
 mod server;
 #[path = "../../protocol/tests/support/session.rs"]
 mod session;
@@ -16,8 +17,9 @@ pub mod vectors;
 mod witness;
 
 pub use auditor::{Auditor, AuditorPlace};
-pub use head_log::HeadLog;
+pub use head_log::{HeadLog, log_keys, log_settings};
 pub use person::Person;
+pub use program::Program;
 pub use server::{Server, binary};
 pub use user::{Answer, User};
-pub use witness::{Mood, Witness};
+pub use witness::{Mood, Witness, witness_keys};

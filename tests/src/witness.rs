@@ -34,6 +34,8 @@ pub enum Mood {
     Silent,
     /// It returns a cosignature of something else.
     Forger,
+    /// It cosigns whatever it is asked to.
+    Careless,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,20 @@ struct Inner {
     log: Vec<VerifierKey>,
     latest: BTreeMap<String, SizedRoot>,
     signed: Vec<SignedCheckpoint>,
+}
+
+/// The keys of the witness of this name, one of each type.
+pub fn witness_keys(name: &str) -> anyhow::Result<Vec<SignerKey>> {
+    let mut seed = [0; 32];
+    for (to, from) in seed.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    let kinds = [
+        SignatureType::Ed25519Cosignature,
+        SignatureType::MlDsa44Cosignature,
+    ];
+    let key = |kind| Ok(SignerKey::from_seed(name, kind, &seed)?);
+    kinds.into_iter().map(key).collect()
 }
 
 /// A running witness.
@@ -57,18 +73,7 @@ pub struct Witness {
 impl Witness {
     /// Starts a witness of this name on a free loopback port, with a key of each type.
     pub async fn start(name: &str) -> anyhow::Result<Self> {
-        let mut seed = [0; 32];
-        for (to, from) in seed.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        let kinds = [
-            SignatureType::Ed25519Cosignature,
-            SignatureType::MlDsa44Cosignature,
-        ];
-        let keys = kinds
-            .into_iter()
-            .map(|kind| SignerKey::from_seed(name, kind, &seed))
-            .collect::<Result<Vec<_>, _>>()?;
+        let keys = witness_keys(name)?;
         let inner = Arc::new(Mutex::new(Inner {
             mood: Mood::Honest,
             log: Vec::new(),
@@ -132,6 +137,7 @@ async fn add_checkpoint(
 ) -> Response {
     let mood = lock(&inner).mood;
     match mood {
+        Mood::Careless => cosign_blindly(&keys, &body),
         Mood::Honest | Mood::Forger => cosign(&mut lock(&inner), &keys, &body),
         Mood::Unknown => StatusCode::NOT_FOUND.into_response(),
         Mood::Conflict => {
@@ -150,9 +156,26 @@ async fn add_checkpoint(
     }
 }
 
-fn cosign(inner: &mut Inner, keys: &[SignerKey], body: &[u8]) -> Response {
+fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(1, |now| now.as_secs());
+    now.map_or(1, |now| now.as_secs())
+}
+
+fn cosign_blindly(keys: &[SignerKey], body: &[u8]) -> Response {
+    let Ok(request) = AddCheckpoint::parse(body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let sign = |key: &SignerKey| request.checkpoint.cosign(key, now());
+    match keys.iter().map(sign).collect::<Result<Vec<_>, _>>() {
+        Ok(lines) => {
+            let lines = lines.iter().map(ToString::to_string);
+            lines.collect::<String>().into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn cosign(inner: &mut Inner, keys: &[SignerKey], body: &[u8]) -> Response {
     let done = AddCheckpoint::parse(body).and_then(|request| {
         let origin = request.checkpoint.checkpoint().origin().to_owned();
         let latest = inner.latest.get(&origin).copied();
@@ -161,7 +184,7 @@ fn cosign(inner: &mut Inner, keys: &[SignerKey], body: &[u8]) -> Response {
     });
     match done {
         Ok((origin, accepted)) => {
-            let Ok((lines, signed)) = accepted.cosign(keys, now) else {
+            let Ok((lines, signed)) = accepted.cosign(keys, now()) else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
             if inner.mood == Mood::Forger {

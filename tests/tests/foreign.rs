@@ -29,7 +29,7 @@ use overt_protocol::head_log::tree::{
 use overt_protocol::head_log::witness::{
     AddCheckpoint, Refusal, monitoring_path, parse_response, parse_size,
 };
-use overt_tests::{HeadLog, Server, User};
+use overt_tests::{HeadLog, Server, User, log_keys, log_settings};
 use sha2::Sha256;
 use tlog_tiles::{Hash, TileHashReader, TileReader, check_record, check_tree, tree_hash};
 
@@ -48,13 +48,9 @@ struct Log {
 async fn log(policy: Option<&str>) -> Log {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--access", "token", "--batch-interval", "1ms"];
-    let (ed25519, ml_dsa) = (hex::encode([1; 32]), hex::encode([2; 32]));
-    let mut environment = vec![
-        ("OVERT_SERVER_TOKEN", TOKEN),
-        ("OVERT_SERVER_ORIGIN", ORIGIN),
-        ("OVERT_SERVER_HEAD_LOG_KEY", &ed25519),
-        ("OVERT_SERVER_HEAD_LOG_ML_DSA_KEY", &ml_dsa),
-    ];
+    let settings = log_settings(ORIGIN, 1);
+    let mut environment = vec![("OVERT_SERVER_TOKEN", TOKEN)];
+    environment.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
     let mut server = Server::start(folder.path(), &arguments, &environment).unwrap();
     let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
     user.own(&server.url, "alice").await.unwrap();
@@ -71,7 +67,9 @@ async fn log(policy: Option<&str>) -> Log {
     let checkpoint = SignedCheckpoint::parse(&get(&checkpoint).await).unwrap();
     let tree = checkpoint.checkpoint().tree();
     assert_eq!(tree.size, user.tree.as_ref().unwrap().tree_size());
-    let log = HeadLog::read(&server.url, tree.size).await.unwrap();
+    let log = HeadLog::read(&reqwest::Client::new(), &server.url, tree.size)
+        .await
+        .unwrap();
     assert_eq!(log.at(log.entries.len()), tree);
     Log {
         server,
@@ -85,15 +83,6 @@ async fn get(url: &str) -> Vec<u8> {
     let answer = reqwest::get(url).await.unwrap();
     assert_eq!(answer.status(), 200, "{url}");
     answer.bytes().await.unwrap().to_vec()
-}
-
-/// The keys that the directory has here.
-fn log_keys() -> [SignerKey; 2] {
-    let key = |kind, seed| SignerKey::from_seed(ORIGIN, kind, &[seed; 32]).unwrap();
-    [
-        key(SignatureType::Ed25519, 1),
-        key(SignatureType::MlDsa44Cosignature, 2),
-    ]
 }
 
 /// The tiles of a log, as `tlog_tiles` asks for them.
@@ -369,7 +358,7 @@ async fn a_foreign_witness_cosigns_our_log() {
     let Some(foreign) = Foreign::install() else {
         return;
     };
-    let keys = log_keys();
+    let keys = log_keys(ORIGIN, 1).unwrap();
     let witness = Witness::start(&foreign, keys[0].verifier());
     let policy = format!("witness w {} {}\nquorum w\n", witness.key, witness.url);
     let policy = foreign.write("policy", policy.as_bytes());
@@ -414,7 +403,7 @@ async fn a_foreign_witness_cosigns_our_log() {
 
 /// What the foreign verifier accepts, and what it does not.
 fn verified(foreign: &Foreign, directory: &Log, witness: &Witness) {
-    let (log, keys) = (&directory.log, log_keys());
+    let (log, keys) = (&directory.log, log_keys(ORIGIN, 1).unwrap());
     let note = |name: &str, checkpoint: &SignedCheckpoint| {
         foreign.write(name, checkpoint.to_string().as_bytes())
     };
