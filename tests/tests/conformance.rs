@@ -1,9 +1,11 @@
 //! The tables in `docs/conformance.md` and `docs/attacks.md` name code and tests that exist, and none
-//! of the tests is ignored.
+//! of the tests is ignored; `docs/threat-model.md` has the same attacks.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use overt_protocol::evidence::Evidence;
 
 const STRENGTHS: &str = "MUST, MUST NOT, SHOULD, SHOULD NOT, RECOMMENDED, REQUIRED, step";
 const ITEMS: &str = "fn struct enum trait const type mod";
@@ -189,4 +191,50 @@ fn every_attack_names_tests_that_exist_and_every_misdeed_is_there() {
     let missing: Vec<_> = misdeeds(all).filter(is_missing).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(misdeeds(all).count() > 30);
+}
+
+/// The ids of a document's rows.
+fn ids(text: &str) -> BTreeSet<&str> {
+    let is_id = |id: &str| {
+        let number = id.get(1..).unwrap_or_default();
+        id.starts_with(['A', 'B', 'C', 'D', 'E', 'F']) && number.parse::<u32>().is_ok()
+    };
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let first = rows.filter_map(|row| row.split_once(" |").map(|(id, _)| id));
+    first.filter(|id| is_id(id)).collect()
+}
+
+/// What evidence files may prove, by the codes of the stored ones, of which there is one of a kind.
+fn evidence_codes() -> BTreeSet<String> {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../protocol/tests/evidence/vectors"
+    );
+    let code = |entry: std::io::Result<std::fs::DirEntry>| {
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        let finding = Evidence::parse(&file).and_then(|file| file.verify());
+        finding.unwrap().code.to_owned()
+    };
+    std::fs::read_dir(folder).unwrap().map(code).collect()
+}
+
+#[test]
+fn the_threat_model_has_every_attack_and_names_evidence_that_exists() {
+    let mut sources = Sources::default();
+    let attacks = sources.get("docs/attacks.md").unwrap().to_owned();
+    let model = sources.get("docs/threat-model.md").unwrap().to_owned();
+    let codes = evidence_codes();
+    assert_eq!(ids(&attacks), ids(&model));
+    let mut named = BTreeSet::new();
+    for id in ids(&model) {
+        let row = model
+            .lines()
+            .find(|line| line.starts_with(&format!("| {id} |")));
+        let cells: Vec<&str> = row.unwrap().trim_matches(['|', ' ']).split(" | ").collect();
+        assert_eq!(cells.len(), 4, "{id}");
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{id}");
+        let quoted = cells[3].split('`').skip(1).step_by(2);
+        named.extend(quoted.map(str::to_owned));
+    }
+    assert_eq!(named, codes);
 }
