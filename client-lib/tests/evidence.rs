@@ -50,6 +50,7 @@ fn every_kind_of_evidence_is_explained() {
         "two-checkpoints",
         "two-leaves",
         "two-tree-heads",
+        "two-values",
         "version-altered",
     ];
     assert!(codes.iter().eq(expected), "{codes:?}");

@@ -401,7 +401,7 @@ macro_rules! stored_evidence {
 }
 
 /// One file of every kind.
-const EVIDENCE: [&str; 14] = stored_evidence![
+const EVIDENCE: [&str; 15] = stored_evidence![
     "auditor-heads",
     "checkpoints-ML-DSA",
     "checkpoints",
@@ -415,6 +415,7 @@ const EVIDENCE: [&str; 14] = stored_evidence![
     "tree-heads-P-256",
     "tree-heads",
     "update",
+    "values",
     "versions"
 ];
 

@@ -53,6 +53,9 @@ pub enum EvidenceError {
     /// The accused did not sign this head.
     #[error("the signature of the tree head does not verify: {0}")]
     Head(#[source] SignatureError),
+    /// The accused did not sign this value.
+    #[error("the signature of a value does not verify: {0}")]
+    Value(#[source] SignatureError),
     /// The proof of an update.
     #[error("the update: {0}")]
     Update(#[source] PrefixProofError),
@@ -88,6 +91,7 @@ impl EvidenceError {
             Self::Checkpoint(error) => error.check(),
             Self::Proof(error) => error.check(),
             Self::Head(_) => "evidence-head-signature",
+            Self::Value(_) => "evidence-value-signature",
             Self::Update(_) => "evidence-update-proof",
             Self::Audit(error) => error.check(),
             Self::Receipt(error) => error.check(),

@@ -22,6 +22,8 @@ pub enum Accused {
     Directory(String),
     /// The key of the Third-Party Auditor that this configuration names.
     Auditor(String),
+    /// The Service Operator's key that this configuration names.
+    Operator(String),
 }
 
 impl Accused {
@@ -33,6 +35,10 @@ impl Accused {
         Self::Auditor(to_hex(config_hash))
     }
 
+    pub(super) fn operator(config_hash: &HashValue) -> Self {
+        Self::Operator(to_hex(config_hash))
+    }
+
     /// The verifier key, or the hash of the configuration.
     pub fn key(&self) -> &str {
         match self {
@@ -40,7 +46,8 @@ impl Accused {
             | Self::Cosigner(key)
             | Self::ReplayingCosigner(key)
             | Self::Directory(key)
-            | Self::Auditor(key) => key,
+            | Self::Auditor(key)
+            | Self::Operator(key) => key,
         }
     }
 }
@@ -53,6 +60,7 @@ impl fmt::Display for Accused {
             Self::ReplayingCosigner(_) => "the auditor with the key",
             Self::Directory(_) => "the directory whose configuration has the hash",
             Self::Auditor(_) => "the auditor named by the configuration with the hash",
+            Self::Operator(_) => "the operator named by the configuration with the hash",
         };
         write!(f, "{role} {}", self.key())
     }

@@ -14,6 +14,7 @@ mod heads;
 mod hex;
 mod replay;
 mod responses;
+mod values;
 
 pub use diverge::{first_difference, prove_difference};
 pub use error::EvidenceError;
@@ -23,6 +24,7 @@ pub use heads::{Head, HeadAndRecord, Heads};
 pub use hex::Hex;
 pub use replay::{Records, Update};
 pub use responses::{BrokenPromise, Exchange, Operation, Versions};
+pub use values::{SignedUpdate, Values};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,9 @@ pub enum Evidence {
     /// A version of a label that was there, and an answer that shows it otherwise.
     #[serde(rename = "overt.versions/v1")]
     Versions(Versions),
+    /// Two values for one version, by the Service Operator.
+    #[serde(rename = "overt.values/v1")]
+    Values(Values),
 }
 
 impl Evidence {
@@ -99,6 +104,7 @@ impl Evidence {
             Self::Update(evidence) => evidence.verify(),
             Self::BrokenPromise(evidence) => evidence.verify(),
             Self::Versions(evidence) => evidence.verify(),
+            Self::Values(evidence) => evidence.verify(),
         }
     }
 

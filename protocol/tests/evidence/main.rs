@@ -16,4 +16,5 @@ mod replay;
 mod responses;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod world;

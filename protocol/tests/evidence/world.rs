@@ -307,5 +307,6 @@ pub fn samples() -> Vec<(&'static str, Evidence)> {
 
     out.extend(crate::replay::samples());
     out.extend(crate::responses::samples());
+    out.extend(crate::values::samples());
     out
 }
