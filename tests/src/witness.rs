@@ -105,6 +105,11 @@ impl Witness {
         lines.collect()
     }
 
+    /// Its public keys: Ed25519, and ML-DSA-44.
+    pub fn keys(&self) -> Vec<&VerifierKey> {
+        self.keys.iter().map(SignerKey::verifier).collect()
+    }
+
     /// Trusts these keys for any log from now on.
     pub fn trust(&self, log: Vec<VerifierKey>) {
         lock(&self.inner).log = log;

@@ -14,6 +14,7 @@ use overt_tests::{HeadLog, Server, User, log_settings};
 
 pub(crate) const TOKEN: &str = "a token for these tests";
 pub(crate) const SEED: u8 = 7;
+pub(crate) const ORIGIN: &str = "fork.example/overt";
 
 /// Two directories with the same keys.
 pub(crate) struct Fork {
@@ -27,10 +28,11 @@ pub(crate) struct Fork {
 
 /// Starts a directory, with a tlog-policy or none.
 pub(crate) fn start(folder: &Path, policy: Option<&str>) -> Server {
-    let settings = log_settings("fork.example/overt", SEED);
+    let settings = log_settings(ORIGIN, SEED);
     let mut environment = vec![
         ("OVERT_SERVER_TOKEN", TOKEN),
         ("OVERT_SERVER_RECEIPTS", "1s"),
+        ("OVERT_SERVER_REQUEST_TIMEOUT", "2s"),
     ];
     environment.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
     environment.extend(policy.map(|policy| ("OVERT_SERVER_WITNESS_POLICY", policy)));

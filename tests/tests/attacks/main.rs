@@ -10,6 +10,7 @@
 mod contradictions;
 mod fork;
 mod forks;
+mod quorum;
 mod rewriting;
 
 use std::path::Path;
