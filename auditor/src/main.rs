@@ -111,7 +111,8 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Either key of a role will do. The group's name is for a quorum.
+/// Both keys, so that what needs this auditor needs it whatever becomes of one algorithm. The group's
+/// name is for a quorum.
 fn policy(settings: &Settings) -> anyhow::Result<String> {
     let listen = settings.listen.context("a listen address is needed")?;
     let keys = keys::cosigner(&settings.data_dir, &settings.name, Role::Auditor.name())?;
@@ -124,7 +125,7 @@ fn policy(settings: &Settings) -> anyhow::Result<String> {
             "witness {name}-{algorithm} {key} http://{listen}/auditor"
         )?;
     }
-    writeln!(out, "group {name} any {name}-ed25519 {name}-ml-dsa")?;
+    writeln!(out, "group {name} all {name}-ed25519 {name}-ml-dsa")?;
     Ok(out)
 }
 

@@ -86,8 +86,7 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-const SELECT: &str =
-    "SELECT fingerprint, url, descriptor, state, head_log, confirmed,
+const SELECT: &str = "SELECT fingerprint, url, descriptor, state, head_log, confirmed,
     confirmed_head_log, head, tree_head, refused, suspicion, seen_at FROM directory";
 
 /// Sizes of a head log whose roots are remembered: so far behind may a log or a peer be.

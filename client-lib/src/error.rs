@@ -2,6 +2,7 @@
 
 use overt_protocol::codec::EncodeError;
 use overt_protocol::error::VerifyError;
+use overt_protocol::head_log::proof::TlogProofError;
 use overt_protocol::receipt::ReceiptError;
 use overt_protocol::signed_value::{SignedValueError, Signer};
 use overt_protocol::wire::ConfigurationError;
@@ -109,6 +110,18 @@ pub enum ClientError {
     /// A label is at most 255 bytes.
     #[error("a label is at most 255 bytes long")]
     LabelLength,
+    /// The head is not fixed in front of the user's witnesses, or not yet.
+    #[error(
+        "the head of the log is cosigned by {}, which is not enough for your policy; missing: {}",
+        words(cosigned),
+        words(missing)
+    )]
+    NotWitnessed {
+        /// Who cosigned in time.
+        cosigned: Vec<String>,
+        /// Who did not.
+        missing: Vec<String>,
+    },
     /// The directory's log moves so fast that two views of it could not be brought to one size.
     #[error("the views of the log could not be compared, because it changes too fast; try again")]
     Unsettled,
@@ -216,6 +229,9 @@ pub enum Reason {
         /// The tree size.
         size: u64,
     },
+    /// The head is not in the head log, or that is signed by others than its own keys.
+    #[error("the head log: {0}")]
+    HeadLog(#[from] TlogProofError),
     /// Strangers are shown another log.
     #[error(
         "what the directory shows to strangers is not the log that it shows here: the log is FORKED"
@@ -240,6 +256,7 @@ impl Reason {
             Self::Receipt(error) => error.check(),
             Self::PromiseBroken { .. } => "promise-broken",
             Self::Forked { .. } => "forked",
+            Self::HeadLog(error) => error.check(),
             Self::Split => "split-view",
         }
     }
@@ -265,7 +282,11 @@ impl ClientError {
             )
         };
         match self {
-            Self::NotFound(_) | Self::Refused(_) | Self::Unsettled | Self::Apart => true,
+            Self::NotFound(_)
+            | Self::Refused(_)
+            | Self::Unsettled
+            | Self::Apart
+            | Self::NotWitnessed { .. } => true,
             Self::Unreachable(error) | Self::Trust(TrustError::Transport(error)) => {
                 is_answer(error)
             }
@@ -302,6 +323,13 @@ fn versions_up_to(version: u32) -> String {
     match version {
         0 => "a first version".to_owned(),
         n => format!("versions up to {n}"),
+    }
+}
+
+fn words(names: &[String]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        names => names.join(", "),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The directory at one published head, for the provers of `overt-protocol`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -17,6 +17,7 @@ use overt_protocol::wire::{
 };
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use tokio::sync::watch;
 
 use crate::error::DirectoryError;
 use crate::sequencer::now;
@@ -41,7 +42,7 @@ pub struct Shared<S> {
     /// What users see.
     published: ArcSwapOption<TreeHead>,
     checkpoint: ArcSwapOption<SignedCheckpoint>,
-    is_held: AtomicBool,
+    held: watch::Sender<bool>,
     auditor: ArcSwapOption<AuditorTreeHead>,
     /// Heads that the auditor signed before they were published.
     auditor_ahead: Mutex<BTreeMap<u64, AuditorTreeHead>>,
@@ -82,7 +83,7 @@ impl<S: Store> Shared<S> {
             durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
             checkpoint: ArcSwapOption::empty(),
-            is_held: AtomicBool::new(false),
+            held: watch::channel(false).0,
             auditor: ArcSwapOption::empty(),
             auditor_ahead: Mutex::default(),
             dropped: AtomicU64::new(0),
@@ -132,12 +133,18 @@ impl<S: Store> Shared<S> {
 
     /// Whether a newer head waits for witnesses, longer than it should.
     pub fn is_held(&self) -> bool {
-        self.is_held.load(Ordering::Acquire)
+        *self.held.borrow()
+    }
+
+    /// Completes when that is so.
+    pub async fn until_held(&self) {
+        // The sender lives as long as this.
+        let _ = self.held.subscribe().wait_for(|is_held| *is_held).await;
     }
 
     /// Says so.
     pub fn set_held(&self, is_held: bool) {
-        self.is_held.store(is_held, Ordering::Release);
+        self.held.send_replace(is_held);
     }
 
     /// Prefix trees of log entries before this one are not asked for any more.

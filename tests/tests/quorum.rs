@@ -11,7 +11,7 @@ use overt_protocol::head_log::key::{SignatureType, SignerKey};
 use overt_protocol::head_log::policy::{Party, Policy};
 use overt_protocol::head_log::tree::SizedRoot;
 use overt_protocol::head_log::witness::{AddCheckpoint, monitoring_path, parse_size};
-use overt_tests::{Auditor, AuditorPlace, Server, User};
+use overt_tests::{Auditor, AuditorPlace, Person, Server, User};
 
 const TOKEN: &str = "a token for these tests";
 
@@ -142,22 +142,24 @@ async fn two_of_three_auditors_are_a_quorum() {
     // With one alone, heads wait; the directory heals by itself when a second is back.
     auditors.truncate(1);
     let before = user.tree.as_ref().unwrap().tree_size();
-    let waiting = tokio::spawn({
-        let url = url.clone();
-        async move {
-            let done = user.update(&url, "alice", b"held").await;
-            done.map(|_| user)
-        }
-    });
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert!(!waiting.is_finished(), "published without a quorum");
+    let error = user.update(&url, "alice", b"held").await.unwrap_err();
+    assert!(format!("{error:#}").contains("not-witnessed"), "{error:#}");
     let note = wait_for(&url, "/checkpoint").await;
     let held = SignedCheckpoint::parse(&note).unwrap();
     assert!(held.checkpoint().tree().size <= before);
+    assert_ne!(
+        user.search(&url, "alice", None).await.unwrap().value(),
+        b"held"
+    );
     auditors.push(world.places[1].start(&url).unwrap());
-    let user = waiting.await.unwrap().unwrap();
-    assert!(user.tree.as_ref().unwrap().tree_size() > before);
-    server.stop().unwrap();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if user.search(&url, "alice", None).await.unwrap().value() == b"held" {
+            server.stop().unwrap();
+            return;
+        }
+    }
+    panic!("the directory does not heal");
 }
 
 /// The log signs what it likes: its keys are in its data directory.
@@ -328,4 +330,63 @@ async fn an_auditor_signs_what_it_replayed_and_a_witness_what_is_consistent() {
     assert_eq!(ask("auditor", size, &fork).await.0, 422);
     auditor.status(|s| s["state"] == "refused").await.unwrap();
     assert_eq!(ask("auditor", size, &shown).await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_who_cosigned_and_who_did_not() {
+    let world = World::new();
+    let server = world.server();
+    let url = server.url.clone();
+    let mut auditors = world.auditors(&url);
+    wait_for(&url, "/readyz").await;
+    let (policy, strict) = (world.folder.path().join("policy"), "strict.policy");
+    let person = Person::new(&url, TOKEN);
+    std::fs::write(person.path("key"), "a key").unwrap();
+    let path = |name: &str| person.path(name).display().to_string();
+    person.verified(&["trust", "add", &url]);
+    let policy = policy.display().to_string();
+    let chosen = person.verified(&["trust", "policy", &url, &policy]);
+    // Two of three hold against the directory alone, not against it and one of them.
+    assert_eq!(chosen["excludes_fork"], false);
+    let chosen = person.verified(&["trust", "policy", &url, &policy, "--dishonest", "0"]);
+    assert_eq!(chosen["excludes_fork"], true);
+
+    person.verified(&["register", "alice", &path("key")]);
+    let found = person.verified(&["verify", "alice", "--key", &path("key")]);
+    assert!(found["cosigned"].as_array().unwrap().len() >= 2, "{found}");
+    let listed = person.verified(&["witness", "list"]);
+    assert_eq!(listed["witnesses"].as_array().unwrap().len(), 6);
+
+    // A policy of one's own may ask for more than the operator's.
+    let all = world.policy.replace("group all 2", "group all 3");
+    std::fs::write(person.path(strict), all).unwrap();
+    person.verified(&["trust", "policy", &url, &path(strict)]);
+    std::fs::write(person.path("key"), "another key").unwrap();
+    person.verified(&["update", "alice", &path("key")]);
+    drop(auditors.pop());
+    std::fs::write(person.path("key"), "a third key").unwrap();
+    let (code, said) = person.run(&["update", "alice", &path("key")]);
+    assert_eq!(code, 4, "{said}");
+    let said = said.to_string();
+    assert!(said.contains("missing: three/auditor"), "{said}");
+
+    // Without a quorum the operator's own policy holds heads back, which people are told.
+    person.verified(&["trust", "policy", &url, "--none"]);
+    drop(auditors.pop());
+    std::fs::write(person.path("key"), "a fourth key").unwrap();
+    let (code, said) = person.run(&["update", "alice", &path("key")]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.to_string().contains("too few witnesses"), "{said}");
+    person.verified(&["lookup", "alice"]);
+    auditors.push(world.places[1].start(&url).unwrap());
+    auditors.push(world.places[2].start(&url).unwrap());
+    for _ in 0..100 {
+        let (code, _) = person.run(&["update", "alice", &path("key")]);
+        if code == 0 {
+            person.verified(&["verify", "alice", "--key", &path("key")]);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("the directory does not heal");
 }

@@ -70,7 +70,7 @@ async fn promises_are_kept_through_crashes() {
     assert_eq!((status, receipts.len()), (202, 2));
     // One promise at a time.
     let (status, _) = promise(&slow.url, &user, &both).await;
-    assert_eq!(status, 409);
+    assert_eq!(status, 503);
     assert!(user.search(&slow.url, "alice", None).await.is_err());
     slow.kill().unwrap();
 

@@ -15,6 +15,7 @@ mod sign;
 mod stranger;
 mod watch;
 mod wave;
+mod witnessed;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,6 +40,7 @@ use publish::greatest;
 pub use publish::{Entry, Intent, Published};
 pub use watch::Pace;
 use wave::Ask;
+pub use witnessed::Witnessed;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -147,6 +149,11 @@ impl<T: Transport> Client<T> {
         self.refresh_recent().await
     }
 
+    /// Who vouched for the head that is kept; none if the user has no policy.
+    pub fn witnessed(&self) -> Result<Option<Witnessed>, ClientError> {
+        Ok(self.store.witnessed(self.url())?)
+    }
+
     fn url(&self) -> &str {
         &self.directory.url
     }
@@ -230,11 +237,18 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Writes what was verified. If another process moved the view of the log meanwhile, both
-    /// views must first be shown to be of one log. Returns the view that is kept now.
+    /// Writes what was verified, once the user's witnesses have cosigned the head. If another process
+    /// moved the view of the log meanwhile, both views must first be shown to be of one log. Returns the view that is kept now.
     async fn settle(&self, mut change: Change) -> Result<TreeState, ClientError> {
         change.now = self.clock.now();
         loop {
+            if let Some(to) = change
+                .to
+                .as_ref()
+                .filter(|to| change.from.as_ref() != Some(*to))
+            {
+                change.witnessed = self.check_witnessed(to).await?;
+            }
             match self.store.commit(self.url(), &change)? {
                 Committed::Done => break,
                 Committed::Overtaken(tree) => {

@@ -5,8 +5,9 @@ use overt_protocol::monitor::MonitorMap;
 use overt_protocol::user::{OwnerState, TreeState, TreeView};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
+use crate::client::Witnessed;
 use crate::kept::{Contact, decode_all, encode_all, merge_recent};
-use crate::store::{Owned, Store, StoreError};
+use crate::store::{Owned, Store, StoreError, witnesses};
 
 /// What one or more verified responses, all to the same kept view, lead to.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Change {
     pub from: Option<TreeState>,
     /// The view that the responses lead to.
     pub to: Option<TreeState>,
+    /// Who vouches for that.
+    pub witnessed: Option<Witnessed>,
     /// Owned labels.
     pub owned: Vec<OwnerChange>,
     /// Labels looked up; merged with what is there.
@@ -85,6 +88,9 @@ impl Store {
                 "UPDATE directory SET tree = ?2 WHERE id = ?1",
                 params![id, to.to_bytes()?],
             )?;
+        }
+        if let Some(witnessed) = &change.witnessed {
+            witnesses::put(&tx, id, witnessed)?;
         }
         if !change.recent.is_empty() {
             let mut kept = decode_recent(recent)?;

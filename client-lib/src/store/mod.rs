@@ -11,6 +11,7 @@ mod credentials;
 mod pending;
 mod proved;
 mod receipts;
+mod witnesses;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -32,7 +33,7 @@ pub use commit::{Change, Committed, Monitored, OwnerChange};
 pub use credentials::Received;
 pub use pending::Pending;
 
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
 const SCHEMA: &str = "
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -44,7 +45,9 @@ const SCHEMA: &str = "
         tree BLOB,
         recent BLOB,
         monitored_at INTEGER,
-        compared_at INTEGER
+        compared_at INTEGER,
+        policy BLOB,
+        witnessed TEXT
     );
     CREATE TABLE owned (
         directory INTEGER NOT NULL REFERENCES directory (id) ON DELETE CASCADE,
@@ -234,6 +237,13 @@ impl Store {
         match stored_format(&tx)? {
             0 => {
                 tx.execute_batch(SCHEMA)?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            }
+            5 => {
+                tx.execute_batch(
+                    "ALTER TABLE directory ADD COLUMN policy BLOB;
+                     ALTER TABLE directory ADD COLUMN witnessed TEXT;",
+                )?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }
             SCHEMA_VERSION => {}

@@ -26,7 +26,7 @@ use crate::directory::Snapshot;
 use crate::error::DirectoryError;
 use crate::http::problem::join_error;
 use crate::http::{Api, Code, Problem};
-use crate::sequencer::{Acknowledged, Outcome, Submission};
+use crate::sequencer::{Acknowledged, Outcome, Submission, UpdateError};
 use crate::store::Store;
 
 /// Shows that its sender looked versions up before: their commitment openings in hexadecimal, in the
@@ -205,7 +205,12 @@ pub(super) async fn update<S: Store>(
         }
         None
     } else {
-        match api.updates.update(submission, caller.token).await? {
+        let outcome = tokio::select! {
+            biased;
+            outcome = api.updates.update(submission, caller.token) => outcome?,
+            () = api.shared.until_held() => return Err(UpdateError::Held.into()),
+        };
+        match outcome {
             Outcome::Created(position) => Some(position),
             Outcome::Behind => None,
         }

@@ -94,6 +94,12 @@ pub enum UpdateError {
     /// An update of the label is on its way into the log: promised, or not published yet.
     #[error("an update of this label is not published yet; try again shortly")]
     OnItsWay,
+    /// Heads wait for witnesses.
+    #[error(
+        "too few witnesses cosign just now: the update is published once enough of them do, if there \
+         was room for it; ask again"
+    )]
+    Held,
     /// Too many updates wait.
     #[error("the update queue is full")]
     QueueFull,

@@ -101,6 +101,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ExchangeCommand,
     },
+    /// Witnesses and auditors that cosign the directory's heads.
+    Witness {
+        #[command(subcommand)]
+        command: WitnessCommand,
+    },
     /// Check proof of misbehaviour, with no network.
     Evidence {
         #[command(subcommand)]
@@ -117,6 +122,19 @@ pub(crate) enum TrustCommand {
         /// is trusted.
         #[arg(long)]
         fingerprint: Option<String>,
+    },
+    /// Choose the witnesses and auditors that must have cosigned every head that is believed.
+    Policy {
+        url: String,
+        /// A tlog-policy (c2sp.org/tlog-policy): `witness`, `group` and `quorum` lines.
+        #[arg(required_unless_present = "none")]
+        file: Option<PathBuf>,
+        /// How many of them may be dishonest, together with the directory.
+        #[arg(long, default_value_t = 1)]
+        dishonest: usize,
+        /// Ask for no cosignatures any more.
+        #[arg(long, conflicts_with = "file")]
+        none: bool,
     },
     /// List trusted directories.
     List,
@@ -315,6 +333,12 @@ pub(crate) enum GossipCommand {
 pub(crate) enum ExchangeCommand {
     /// Verify one exchange.
     Verify(ExchangeVerify),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Ask each witness of the policy which head it cosigned last, and compare with the directory's.
+    List,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use overt_client::client::History;
+use overt_client::client::{History, Witnessed};
 use overt_client::keys::to_phrase;
 use overt_client::{
     ClientError, Clock, Lookup, Published, Standing, State, SystemClock, VerificationCode,
@@ -151,10 +151,12 @@ pub(crate) async fn lookup(
         None => {}
     }
     let mut text = describe(&found, args.version.is_none());
+    let mut json = to_json(&found);
+    add_witnesses(client.witnessed()?, &mut json, &mut text);
     if args.qr {
         let _ = writeln!(text, "{}", qr(&found.code().to_string()));
     }
-    report.result(&to_json(&found), &text);
+    report.result(&json, &text);
     // A key that changed since it was last seen here, and nobody but the directory vouches for it.
     let changed = found
         .seen_before()
@@ -177,7 +179,8 @@ pub(crate) async fn verify(
         .transpose()
         .map_err(|error| UsageError(error.to_string()))?;
     let key = args.key.as_ref().map(|path| read(path)).transpose()?;
-    let found = session.client(report).await?.lookup(&args.label).await?;
+    let client = session.client(report).await?;
+    let found = client.lookup(&args.label).await?;
     let matches = match (&code, &key) {
         (Some(code), _) => *code == found.code(),
         (None, Some(key)) => same_key(key, found.value()),
@@ -187,7 +190,8 @@ pub(crate) async fn verify(
     json["result"] = json!(if matches { "verified" } else { "not-verified" });
     json["matches"] = json!(matches);
     if matches {
-        let text = format!("MATCHES.\n{}", describe(&found, true));
+        let mut text = format!("MATCHES.\n{}", describe(&found, true));
+        add_witnesses(client.witnessed()?, &mut json, &mut text);
         report.result(&json, &text);
         Ok(ExitCode::SUCCESS)
     } else {
@@ -199,6 +203,17 @@ pub(crate) async fn verify(
         report.result(&json, &text);
         Ok(ExitCode::from(NOT_VERIFIED))
     }
+}
+
+/// Who vouches for the head that the answer is from.
+fn add_witnesses(witnessed: Option<Witnessed>, json: &mut Value, text: &mut String) {
+    let Some(witnessed) = witnessed else { return };
+    let (some, others) = (&witnessed.cosigned, &witnessed.missing);
+    let of = some.len().saturating_add(others.len());
+    let names = some.join(", ");
+    let _ = write!(text, "\ncosigned by {} of {of}: {names}", some.len());
+    json["cosigned"] = json!(some);
+    json["not_cosigned"] = json!(others);
 }
 
 /// The same bytes, but for the white space that text files end with. A certificate with the same
@@ -288,7 +303,7 @@ pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result
         "  contacts     {} looked up, {due} of them with versions still to be monitored",
         contacts.len()
     );
-    let json = json!({
+    let mut json = json!({
         "result": "verified",
         "directory": trust::describe(directory),
         "tree_size": tree.tree_size(),
@@ -297,6 +312,7 @@ pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result
         "owned": owned,
         "contacts": contacts,
     });
+    add_witnesses(client.witnessed()?, &mut json, &mut text);
     report.result(&json, &text);
     Ok(())
 }

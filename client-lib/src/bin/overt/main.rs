@@ -14,12 +14,13 @@ mod recognise;
 mod report;
 mod session;
 mod trust;
+mod witness;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, EvidenceCommand, ExchangeCommand, Target};
+use args::{Args, Command, EvidenceCommand, ExchangeCommand, Target, WitnessCommand};
 use report::Report;
 use session::Session;
 
@@ -67,6 +68,9 @@ async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
             return credential::run(command, &session, report).await;
         }
         Command::Gossip { command } => return gossip::run(command, &session, report).await,
+        Command::Witness {
+            command: WitnessCommand::List,
+        } => return witness::list(&session, report).await,
         Command::Keys { command } => keys::run(command, &session, report).await?,
         Command::Exchange { .. } | Command::Evidence { .. } => {}
     }

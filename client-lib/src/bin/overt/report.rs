@@ -180,7 +180,9 @@ pub(crate) fn client_code(error: &ClientError) -> u8 {
             NOT_FOUND
         }
         ClientError::Refused(problem) if problem.status == 410 => NOT_FOUND,
-        ClientError::Unreachable(_) | ClientError::Unsettled => UNREACHABLE,
+        ClientError::Unreachable(_) | ClientError::Unsettled | ClientError::NotWitnessed { .. } => {
+            UNREACHABLE
+        }
         ClientError::LabelLength => USAGE,
         ClientError::Store(error) if error.is_lost() => state_code(State::StateLost),
         ClientError::Trust(error) => trust_code(error),

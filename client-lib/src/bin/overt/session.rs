@@ -83,6 +83,14 @@ impl Session {
         })
     }
 
+    /// To somebody who is not the directory: the token is not for them.
+    pub(crate) fn transport_to_others(&self, url: &str) -> anyhow::Result<HttpTransport> {
+        Ok(match &self.proxy {
+            None => HttpTransport::new(url, None)?,
+            Some(proxy) => HttpTransport::proxied(url, None, proxy)?,
+        })
+    }
+
     pub(crate) fn keys(&self, directory: &Directory) -> anyhow::Result<KeyRing> {
         Ok(KeyRing::open(&self.keys_dir, directory.fingerprint)?)
     }

@@ -1,9 +1,14 @@
 //! `overt trust`.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
 use overt_client::transport::normalize;
 use overt_client::trust::TrustError;
 use overt_client::{Clock, Directory, PinnedBy, SystemClock};
 use overt_protocol::descriptor::Fingerprint;
+use overt_protocol::head_log::policy::Policy;
 use serde_json::{Value, json};
 
 use crate::args::TrustCommand;
@@ -55,6 +60,28 @@ pub(crate) async fn run(
             }
             report.result(&describe(&found), &text(&found));
         }
+        TrustCommand::Policy {
+            url,
+            file,
+            dishonest,
+            ..
+        } => {
+            let url = normalize(url)?;
+            let directory = store.directory(&url)?;
+            let directory =
+                directory.ok_or_else(|| UsageError(format!("{url} is not a trusted directory")))?;
+            match file {
+                None => {
+                    store.set_policy(&url, None)?;
+                    let text = format!("{url}: no cosignatures are asked for");
+                    report.result(&json!({"policy": null}), &text);
+                }
+                Some(file) => {
+                    let policy = read_policy(file, &directory, *dishonest, report)?;
+                    store.set_policy(&url, Some(&policy))?;
+                }
+            }
+        }
         TrustCommand::List => {
             let all = store.directories()?;
             let list: Vec<_> = all.iter().map(describe).collect();
@@ -79,6 +106,46 @@ pub(crate) async fn run(
         }
     }
     Ok(())
+}
+
+/// Reads a policy and says how strong it is.
+fn read_policy(
+    file: &Path,
+    directory: &Directory,
+    dishonest: usize,
+    report: &Report,
+) -> anyhow::Result<Vec<u8>> {
+    if directory.descriptor.log_keys.is_empty() {
+        let why = "the directory publishes no head log that witnesses could cosign";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let policy = Policy::parse(&bytes);
+    let policy = policy.map_err(|e| UsageError(format!("{}: {e}", file.display())))?;
+    let mut keys: BTreeMap<&str, usize> = BTreeMap::new();
+    for witness in policy.witnesses() {
+        *keys.entry(witness.key.name()).or_default() += 1;
+    }
+    // Whoever is dishonest has all keys of one name.
+    let most = keys.values().copied().max().unwrap_or(0);
+    let excludes = policy.excludes_fork(dishonest.saturating_mul(most));
+    if !excludes {
+        report.warning(&format!(
+            "this policy does not prevent a fork: the directory and {dishonest} dishonest of the {} \
+             witnesses could show two people two logs. With k of n, 2k - n must be greater than the \
+             number of dishonest ones.",
+            keys.len()
+        ));
+    }
+    let names: Vec<_> = keys.keys().collect();
+    let json = json!({"witnesses": names, "dishonest": dishonest, "excludes_fork": excludes});
+    let text = format!(
+        "{}: heads are believed once a quorum of these has cosigned: {}",
+        directory.url,
+        keys.keys().copied().collect::<Vec<_>>().join(", ")
+    );
+    report.result(&json, &text);
+    Ok(bytes)
 }
 
 pub(crate) fn describe(directory: &Directory) -> Value {
