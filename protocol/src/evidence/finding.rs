@@ -13,6 +13,9 @@ use crate::wire::HashValue;
 pub enum Accused {
     /// The verifier key of a log, which bears its origin as its name.
     Log(String),
+    /// The verifier key of a log that states to be the head log of a directory. Of another log, whose
+    /// leaves say whatever its users like, this proves nothing.
+    HeadLog(String),
     /// The verifier key of a witness or auditor.
     Cosigner(String),
     /// The verifier key of a cosigner that states to have replayed what it cosigns: an auditor. A
@@ -43,6 +46,7 @@ impl Accused {
     pub fn key(&self) -> &str {
         match self {
             Self::Log(key)
+            | Self::HeadLog(key)
             | Self::Cosigner(key)
             | Self::ReplayingCosigner(key)
             | Self::Directory(key)
@@ -56,6 +60,7 @@ impl fmt::Display for Accused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = match self {
             Self::Log(_) => "the log with the key",
+            Self::HeadLog(_) => "the head log with the key",
             Self::Cosigner(_) => "the witness or auditor with the key",
             Self::ReplayingCosigner(_) => "the auditor with the key",
             Self::Directory(_) => "the directory whose configuration has the hash",

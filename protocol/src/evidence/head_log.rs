@@ -98,7 +98,7 @@ impl Signer {
     /// As one who answers for what the leaves say, too.
     pub(super) fn accused_of_content(&self) -> Accused {
         match self.is_log() {
-            true => Accused::Log(self.key.to_string()),
+            true => Accused::HeadLog(self.key.to_string()),
             false => Accused::ReplayingCosigner(self.key.to_string()),
         }
     }

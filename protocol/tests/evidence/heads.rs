@@ -82,7 +82,7 @@ fn a_head_and_a_leaf_that_says_otherwise() {
     let told = judge(config, one.head(2), (&other, 2), log_key()).unwrap();
     let mut expected = vec![
         Accused::Directory(hash(config)),
-        Accused::Log(log_key().verifier().to_string()),
+        Accused::HeadLog(log_key().verifier().to_string()),
     ];
     expected.sort();
     assert_eq!(told.verify().unwrap().accused, expected);

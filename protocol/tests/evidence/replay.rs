@@ -48,7 +48,7 @@ fn times_run_backwards() {
     let backwards = told(|h| h.records[5].entry.timestamp = START);
     let files = judge(&backwards, (3, 6), &[], &keys).unwrap();
     let expected = [
-        vec![Accused::Log(log_key().verifier().to_string())],
+        vec![Accused::HeadLog(log_key().verifier().to_string())],
         vec![Accused::ReplayingCosigner(auditor().verifier().to_string())],
     ];
     assert_eq!(accused(&files), expected);
