@@ -9,6 +9,7 @@
 mod file;
 mod head_log;
 mod heads;
+mod honest;
 #[allow(dead_code)]
 #[path = "../head_log/model.rs"]
 mod model;

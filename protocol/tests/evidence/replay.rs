@@ -12,7 +12,7 @@ use crate::file::{accused, check};
 use crate::world::*;
 
 /// Heads of the full subtrees of the log tree of so many entries.
-fn subtrees(history: &History, size: u64) -> Vec<HashValue> {
+pub(crate) fn subtrees(history: &History, size: u64) -> Vec<HashValue> {
     let mut heads = Vec::new();
     for position in 0..size {
         let leaf = leaf_value(&history.log.entries[position as usize]);

@@ -159,27 +159,37 @@ impl History {
     }
 
     pub fn search(&self, label: &str, version: Option<u32>) -> Exchange {
+        self.search_at(self.size(), label, version)
+    }
+
+    /// A search in the log when it had so many entries.
+    pub fn search_at(&self, size: u64, label: &str, version: Option<u32>) -> Exchange {
         let request = SearchRequest {
             last: None,
             label: label.as_bytes().to_vec(),
             version,
         };
-        let response = provider::search(&self.published(), &request).unwrap();
+        let response = provider::search(&self.at(size), &request).unwrap();
         exchange(Operation::Search, &request, &response)
     }
 
     pub fn absence(&self, label: &str) -> Exchange {
+        self.absence_at(self.size(), label)
+    }
+
+    /// A proof of absence from the log when it had so many entries.
+    pub fn absence_at(&self, size: u64, label: &str) -> Exchange {
         let request = AbsenceRequest {
             last: None,
             label: label.as_bytes().to_vec(),
         };
-        let response = provider::absence(&self.published(), &request).unwrap();
+        let response = provider::absence(&self.at(size), &request).unwrap();
         exchange(Operation::Absence, &request, &response)
     }
 
-    /// The log with its auditor's newest head.
-    fn published(&self) -> crate::support::Published<'_> {
-        let head = self.auditor_head(self.size(), self.log.entries.last().unwrap().timestamp);
+    /// The log when it had so many entries, with its auditor's head.
+    fn at(&self, size: u64) -> crate::support::Published<'_> {
+        let head = self.auditor_head(size, self.records[size as usize - 1].entry.timestamp);
         let auditor = AuditorTreeHead {
             timestamp: head.timestamp.unwrap(),
             tree_size: head.tree_size,
@@ -187,7 +197,7 @@ impl History {
         };
         crate::support::Published {
             auditor: Some(auditor),
-            ..self.log.published()
+            ..self.log.at(size)
         }
     }
 
