@@ -28,6 +28,12 @@ pub(crate) struct Fork {
 
 /// Starts a directory, with a tlog-policy or none.
 pub(crate) fn start(folder: &Path, policy: Option<&str>) -> Server {
+    let policy = policy.map(|policy| ("OVERT_SERVER_WITNESS_POLICY", policy));
+    start_with(folder, policy.as_slice())
+}
+
+/// Starts a directory with more settings.
+pub(crate) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Server {
     let settings = log_settings(ORIGIN, SEED);
     let mut environment = vec![
         ("OVERT_SERVER_TOKEN", TOKEN),
@@ -35,7 +41,7 @@ pub(crate) fn start(folder: &Path, policy: Option<&str>) -> Server {
         ("OVERT_SERVER_REQUEST_TIMEOUT", "2s"),
     ];
     environment.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
-    environment.extend(policy.map(|policy| ("OVERT_SERVER_WITNESS_POLICY", policy)));
+    environment.extend(more);
     let arguments = ["--access", "token", "--batch-interval", "1ms"];
     Server::start(folder, &arguments, &environment).unwrap()
 }

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod auditors;
 mod contradictions;
 mod fork;
 mod forks;
