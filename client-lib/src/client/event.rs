@@ -4,7 +4,7 @@ use overt_protocol::signed_value::Signer;
 use overt_protocol::user::TreeState;
 
 use crate::alarm::State;
-use crate::client::Finality;
+use crate::client::{Finality, Standing};
 use crate::error::{ClientError, Reason};
 use crate::failure::Kept;
 use crate::store::Alarm;
@@ -54,6 +54,19 @@ pub enum Event {
         label: Vec<u8>,
         /// Versions that are to be monitored further.
         remaining: usize,
+    },
+    /// A label that was looked up has a newer version than any that was seen here.
+    ContactChanged {
+        /// The label.
+        label: Vec<u8>,
+        /// The greatest version that was seen before.
+        from: u32,
+        /// The greatest version now.
+        version: u32,
+        /// By whose authority it stands.
+        standing: Standing,
+        /// Whether it, or one between, was signed with a recovery key.
+        is_recovered: bool,
     },
     /// A credential was finally verified, or is waiting for that.
     Credential {
@@ -105,6 +118,7 @@ impl Event {
             | Self::Contact { .. }
             | Self::Credential { .. }
             | Self::Compared { .. } => State::Verified,
+            Self::ContactChanged { .. } => State::ContactKeyChanged,
             Self::Foreign { .. } => State::OwnKeyChanged,
             Self::Overdue { .. } | Self::Uncompared { .. } => State::Overdue,
             Self::Failed { error, .. } => State::of(error),
@@ -128,6 +142,21 @@ impl Event {
                     _ => None,
                 };
                 (error.to_string(), error.check().unwrap_or("state"), kept)
+            }
+            Self::ContactChanged {
+                from,
+                version,
+                standing,
+                is_recovered,
+                ..
+            } => {
+                let how = match standing {
+                    _ if *is_recovered => "RECOVERED with the recovery key",
+                    Standing::Signed => "signed with the key of the version before",
+                    _ => "on the directory's word alone",
+                };
+                let detail = format!("version {from} was the newest; now it is {version}, {how}");
+                (detail, "new-version", None)
             }
             Self::Overdue { since, error, .. } => {
                 // The same from pass to pass, whatever the words of the directory or the network.
@@ -168,6 +197,7 @@ impl Event {
             | Self::Pending { label, .. }
             | Self::Foreign { label, .. }
             | Self::Contact { label, .. }
+            | Self::ContactChanged { label, .. }
             | Self::Credential { label, .. }
             | Self::Overdue { label, .. }
             | Self::Failed { label, .. } => label,

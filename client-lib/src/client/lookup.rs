@@ -108,6 +108,19 @@ impl<T: Transport> Client<T> {
         &self,
         wants: Vec<Want>,
     ) -> Result<Vec<Result<History, ClientError>>, ClientError> {
+        let (found, learnt) = self.find_many(wants).await?;
+        // An answer that contradicts an earlier one teaches nothing, not even its head.
+        if !learnt.contacts.is_empty() {
+            self.settle(learnt).await?;
+        }
+        Ok(found)
+    }
+
+    /// Looks up all that is wanted. Nothing is kept yet of what was learnt.
+    pub(super) async fn find_many(
+        &self,
+        wants: Vec<Want>,
+    ) -> Result<(Vec<Result<History, ClientError>>, Change), ClientError> {
         let from = self.tree()?;
         let mut tree = from.clone();
         let asks = wants
@@ -133,17 +146,13 @@ impl<T: Transport> Client<T> {
             });
             out.push(checked);
         }
-        // An answer that contradicts an earlier one teaches nothing, not even its head.
-        if !contacts.is_empty() {
-            self.settle(Change {
-                from,
-                to: tree,
-                contacts,
-                ..Change::default()
-            })
-            .await?;
-        }
-        Ok(out)
+        let learnt = Change {
+            from,
+            to: tree,
+            contacts,
+            ..Change::default()
+        };
+        Ok((out, learnt))
     }
 
     fn search(

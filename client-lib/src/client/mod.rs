@@ -1,6 +1,7 @@
 //! Verified operations on one directory.
 
 mod absence;
+mod contacts;
 mod credential;
 mod event;
 mod found;
@@ -86,6 +87,7 @@ pub struct Client<T> {
     keys: Option<KeyRing>,
     failures: Option<PathBuf>,
     takes_receipts: bool,
+    checks_contacts: bool,
 }
 
 impl<T: Transport> Client<T> {
@@ -106,6 +108,7 @@ impl<T: Transport> Client<T> {
             keys: None,
             failures: None,
             takes_receipts: false,
+            checks_contacts: false,
         })
     }
 

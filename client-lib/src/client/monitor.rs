@@ -17,7 +17,8 @@ use crate::transport::Transport;
 
 impl<T: Transport> Client<T> {
     /// Monitors everything once: the pinned configuration, the recent distinguished log entries,
-    /// labels of one's own, labels that were looked up, and credentials that were received.
+    /// labels of one's own, labels that were looked up, and credentials that were received. Newer
+    /// keys of contacts are looked for only [if that is wanted](Client::with_contacts_checked).
     pub async fn monitor(&self) -> Monitoring {
         let mut done = Monitoring::default();
         match self.begin_monitoring().await {
@@ -44,6 +45,12 @@ impl<T: Transport> Client<T> {
             && let Err(error) = self.store.set_monitored_at(self.url(), self.clock.now())
         {
             let (label, error) = (Vec::new(), error.into());
+            done.events.push(Event::Failed { label, error });
+        }
+        if self.checks_contacts
+            && let Err(error) = self.check_contacts(&mut done.events).await
+        {
+            let label = Vec::new();
             done.events.push(Event::Failed { label, error });
         }
         done

@@ -2,6 +2,7 @@
 //! that the tests set.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod contacts;
 mod credentials;
 mod directory;
 mod history;

@@ -232,6 +232,10 @@ pub(crate) struct MonitorArgs {
     /// Time between passes with --watch, such as 30m or 12h, instead of that window's.
     #[arg(long, value_name = "TIME", requires = "watch", value_parser = duration)]
     pub(crate) every: Option<Duration>,
+    /// Also look up everybody who was looked up earlier, and tell whose key changed. This shows the
+    /// directory who your contacts are, all at once and again each time.
+    #[arg(long)]
+    pub(crate) check_contacts: bool,
     /// Post each new alarm to this address as JSON, with its evidence.
     #[arg(
         long,

@@ -27,7 +27,10 @@ pub(crate) async fn run(
     session: &Session,
     report: &Report,
 ) -> anyhow::Result<ExitCode> {
-    let client = session.client(report).await?;
+    let mut client = session.client(report).await?;
+    if args.check_contacts {
+        client = client.with_contacts_checked();
+    }
     if !args.watch {
         let done = client.monitor().await;
         raise(&client, &done)?;
@@ -172,6 +175,10 @@ pub(crate) fn describe(event: &Event) -> String {
             let numbers = list(versions.iter().map(|(version, _)| version));
             format!("{label}: YOUR LABEL HAS VERSIONS THAT THIS DEVICE DID NOT MAKE: {numbers}")
         }
+        Event::ContactChanged { .. } => {
+            let alarm = event.alarm(0).map(|alarm| alarm.detail);
+            format!("{label}: KEY CHANGED: {}", alarm.unwrap_or_default())
+        }
         Event::Contact { remaining: 0, .. } => {
             format!("{label}: what you looked up is in the log for good")
         }
@@ -225,6 +232,7 @@ pub(crate) fn to_json(event: &Event) -> Value {
         Event::Pending { .. } => "pending",
         Event::Foreign { .. } => "foreign",
         Event::Contact { .. } => "contact",
+        Event::ContactChanged { .. } => "contact-changed",
         Event::Credential { .. } => "credential",
         Event::Compared { .. } => "compared",
         Event::Uncompared { .. } => "uncompared",
@@ -245,6 +253,16 @@ pub(crate) fn to_json(event: &Event) -> Value {
             out["versions"] = json!(versions.iter().map(|(v, _)| v).collect::<Vec<_>>());
         }
         Event::Contact { remaining, .. } => out["remaining"] = json!(remaining),
+        Event::ContactChanged {
+            from,
+            version,
+            standing,
+            ..
+        } => {
+            out["seen_before"] = json!(from);
+            out["version"] = json!(version);
+            out["standing"] = json!(standing.name());
+        }
         Event::Credential { version, .. } => out["version"] = json!(version),
         Event::Compared { roots } => out["compared"] = json!(roots),
         Event::Overdue { since, .. } | Event::Uncompared { since, .. } => {
