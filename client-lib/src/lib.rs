@@ -60,6 +60,6 @@ pub use code::VerificationCode;
 pub use error::ClientError;
 pub use keys::{KeyRing, LabelKeys};
 pub use operation::Operation;
-pub use store::Store;
+pub use store::{Store, Vault, VaultError};
 pub use transport::{HttpTransport, Transport};
 pub use trust::{Directory, PinnedBy};

@@ -36,24 +36,18 @@ pub struct StoredAlarm {
 impl Store {
     /// Keeps an alarm. Returns its number if it is new; the same alarm is raised once.
     pub fn raise(&self, url: &str, alarm: &Alarm) -> Result<Option<i64>, StoreError> {
-        let id = self
-            .lock()
-            .query_row(
-                "INSERT INTO alarm (directory, code, label, detail, evidence, raised_at)
-                 SELECT id, ?2, ?3, ?4, ?5, ?6 FROM directory WHERE url = ?1
-                 ON CONFLICT DO NOTHING RETURNING id",
-                params![
-                    url,
-                    alarm.code,
-                    alarm.label,
-                    alarm.detail,
-                    alarm.evidence,
-                    i64::try_from(alarm.raised_at).unwrap_or(i64::MAX),
-                ],
-                |row| row.get(0),
-            )
-            .optional()?;
-        Ok(id)
+        let sql = "INSERT INTO alarm (directory, code, label, detail, evidence, raised_at)
+             SELECT id, ?2, ?3, ?4, ?5, ?6 FROM directory WHERE url = ?1
+             ON CONFLICT DO NOTHING RETURNING id";
+        let params = params![
+            url,
+            alarm.code,
+            alarm.label,
+            alarm.detail,
+            alarm.evidence,
+            i64::try_from(alarm.raised_at).unwrap_or(i64::MAX),
+        ];
+        self.write(|tx| Ok(tx.query_row(sql, params, |row| row.get(0)).optional()?))
     }
 
     /// Every alarm, oldest first.
@@ -83,7 +77,7 @@ impl Store {
 
     /// Remembers that an alarm was delivered.
     pub fn set_delivered(&self, id: i64, now: u64) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "UPDATE alarm SET delivered_at = ?2 WHERE id = ?1",
             params![id, i64::try_from(now).unwrap_or(i64::MAX)],
         )?;
@@ -92,7 +86,7 @@ impl Store {
 
     /// Marks an alarm as accepted: a person knows the reason. Says whether there was one.
     pub fn accept(&self, url: &str, id: i64, now: u64) -> Result<bool, StoreError> {
-        let changed = self.lock().execute(
+        let changed = self.execute(
             "UPDATE alarm SET accepted_at = ?3 WHERE id = ?2 AND accepted_at IS NULL
              AND directory = (SELECT id FROM directory WHERE url = ?1)",
             params![url, id, i64::try_from(now).unwrap_or(i64::MAX)],

@@ -3,7 +3,7 @@
 use overt_protocol::codec::{Decode, Encode, Reader, Writer};
 use overt_protocol::monitor::MonitorMap;
 use overt_protocol::user::{OwnerState, TreeState, TreeView};
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::client::Witnessed;
 use crate::kept::{Contact, decode_all, encode_all, merge_recent};
@@ -69,60 +69,61 @@ pub enum Committed {
 impl Store {
     /// Writes a change if the kept view of the log is still the one it started from.
     pub fn commit(&self, url: &str, change: &Change) -> Result<Committed, StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let row: Option<DirectoryRow> = tx
-            .query_row(
-                "SELECT id, tree, recent FROM directory WHERE url = ?1",
-                [url],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
-            .optional()?;
-        let (id, tree, recent) = row.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
-        let tree = tree.map(|b| TreeState::from_bytes(&b, &())).transpose()?;
-        if tree != change.from {
-            return Ok(Committed::Overtaken(tree));
-        }
-        if let Some(to) = &change.to {
-            tx.execute(
-                "UPDATE directory SET tree = ?2 WHERE id = ?1",
-                params![id, to.to_bytes()?],
-            )?;
-        }
-        if let Some(witnessed) = &change.witnessed {
-            witnesses::put(&tx, id, witnessed)?;
-        }
-        if !change.recent.is_empty() {
-            let mut kept = decode_recent(recent)?;
-            for (since, found) in &change.recent {
-                merge_recent(&mut kept, found.clone(), *since);
-            }
-            let mut w = Writer::default();
-            encode_all(&mut w, &kept, "recent");
-            tx.execute(
-                "UPDATE directory SET recent = ?2 WHERE id = ?1",
-                params![id, w.finish()?],
-            )?;
-        }
-        let now = i64::try_from(change.now).unwrap_or(i64::MAX);
-        for owned in &change.owned {
-            write_owned(&tx, id, owned, now)?;
-        }
-        for (label, contact) in &change.contacts {
-            change_contact(&tx, id, label, |kept, proved_at| {
-                kept.merge(contact);
-                proved_at.unwrap_or(now)
-            })?;
-        }
-        for Monitored { label, from, to } in &change.monitored {
-            change_contact(&tx, id, label, |kept, _| {
-                kept.monitored(from, to);
-                now
-            })?;
-        }
-        tx.commit()?;
-        Ok(Committed::Done)
+        self.write(|tx| commit(tx, url, change))
     }
+}
+
+fn commit(tx: &Transaction<'_>, url: &str, change: &Change) -> Result<Committed, StoreError> {
+    let row: Option<DirectoryRow> = tx
+        .query_row(
+            "SELECT id, tree, recent FROM directory WHERE url = ?1",
+            [url],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?;
+    let (id, tree, recent) = row.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
+    let tree = tree.map(|b| TreeState::from_bytes(&b, &())).transpose()?;
+    if tree != change.from {
+        return Ok(Committed::Overtaken(tree));
+    }
+    if let Some(to) = &change.to {
+        tx.execute(
+            "UPDATE directory SET tree = ?2 WHERE id = ?1",
+            params![id, to.to_bytes()?],
+        )?;
+    }
+    if let Some(witnessed) = &change.witnessed {
+        witnesses::put(tx, id, witnessed)?;
+    }
+    if !change.recent.is_empty() {
+        let mut kept = decode_recent(recent)?;
+        for (since, found) in &change.recent {
+            merge_recent(&mut kept, found.clone(), *since);
+        }
+        let mut w = Writer::default();
+        encode_all(&mut w, &kept, "recent");
+        tx.execute(
+            "UPDATE directory SET recent = ?2 WHERE id = ?1",
+            params![id, w.finish()?],
+        )?;
+    }
+    let now = i64::try_from(change.now).unwrap_or(i64::MAX);
+    for owned in &change.owned {
+        write_owned(tx, id, owned, now)?;
+    }
+    for (label, contact) in &change.contacts {
+        change_contact(tx, id, label, |kept, proved_at| {
+            kept.merge(contact);
+            proved_at.unwrap_or(now)
+        })?;
+    }
+    for Monitored { label, from, to } in &change.monitored {
+        change_contact(tx, id, label, |kept, _| {
+            kept.monitored(from, to);
+            now
+        })?;
+    }
+    Ok(Committed::Done)
 }
 
 fn write_owned(

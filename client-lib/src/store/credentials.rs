@@ -20,7 +20,7 @@ pub struct Received {
 impl Store {
     /// Retains a provisional credential. Once is enough.
     pub fn add_credential(&self, url: &str, received: &Received) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "INSERT INTO credential (directory, credential, provisional, credential_update)
              SELECT id, ?2, ?3, ?4 FROM directory WHERE url = ?1
              ON CONFLICT DO UPDATE
@@ -63,7 +63,7 @@ impl Store {
 
     /// Forgets a credential that is finally verified, or known to be false.
     pub fn remove_credential(&self, url: &str, credential: &[u8]) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "DELETE FROM credential WHERE credential = ?2
              AND directory = (SELECT id FROM directory WHERE url = ?1)",
             params![url, credential],

@@ -11,8 +11,10 @@ mod credentials;
 mod pending;
 mod proved;
 mod receipts;
+mod vault;
 mod witnesses;
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use std::time::Duration;
 use overt_protocol::codec::{Decode, DecodeError, EncodeError};
 use overt_protocol::descriptor::DescriptorError;
 use overt_protocol::user::{OwnerState, TreeState, TreeView};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 use thiserror::Error;
 
 use crate::kept::Contact;
@@ -32,6 +34,7 @@ pub use alarms::{Alarm, StoredAlarm};
 pub use commit::{Change, Committed, Monitored, OwnerChange};
 pub use credentials::Received;
 pub use pending::Pending;
+pub use vault::{Vault, VaultError};
 
 const SCHEMA_VERSION: i64 = 6;
 const SCHEMA: &str = "
@@ -129,6 +132,9 @@ pub enum StoreError {
     /// State that has no encoding.
     #[error("kept state: {0}")]
     Encode(#[from] EncodeError),
+    /// The application's vault failed; what was to be kept is not, and nothing changed.
+    #[error("the vault of the application: {0}")]
+    Vault(#[source] VaultError),
     /// No such directory is pinned.
     #[error("{0} is not a trusted directory")]
     NotPinned(String),
@@ -189,6 +195,26 @@ pub struct Owned {
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    vault: Option<Kept>,
+}
+
+/// A vault, and what it took last.
+struct Kept {
+    vault: Box<dyn Vault>,
+    image: Mutex<Vec<u8>>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+/// Brings a database in memory back to an image of it.
+fn restore(connection: &mut Connection, image: &[u8]) -> Result<(), StoreError> {
+    let size = image.len();
+    connection.deserialize_read_exact("main", image, size, false)?;
+    Ok(connection.pragma_update(None, "foreign_keys", true)?)
 }
 
 impl Store {
@@ -228,12 +254,44 @@ impl Store {
         Self::prepare(Connection::open_in_memory()?)
     }
 
+    /// A store that an application keeps, such as in its own encrypted database. Nothing is written
+    /// to disk by this library.
+    pub fn in_vault(vault: impl Vault + 'static) -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory()?;
+        let image = vault.load().map_err(StoreError::Vault)?;
+        let mut store = match &image {
+            None => Self::prepare(connection)?,
+            Some(image) => {
+                let mut connection = connection;
+                restore(&mut connection, image)?;
+                Self::prepare(connection)?
+            }
+        };
+        let image = match image {
+            Some(image) => image,
+            None => {
+                let image = store.image()?;
+                vault.save(&image).map_err(StoreError::Vault)?;
+                image
+            }
+        };
+        store.vault = Some(Kept {
+            vault: Box::new(vault),
+            image: Mutex::new(image),
+        });
+        Ok(store)
+    }
+
+    fn image(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(self.lock().serialize("main")?.to_vec())
+    }
+
     fn prepare(mut connection: Connection) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         match stored_format(&tx)? {
             0 => {
                 tx.execute_batch(SCHEMA)?;
@@ -252,7 +310,42 @@ impl Store {
         tx.commit()?;
         Ok(Self {
             connection: Mutex::new(connection),
+            vault: None,
         })
+    }
+
+    /// Runs all that is written in one transaction, which is durable on return. What a vault does
+    /// not take is as if it had not been done.
+    fn write<R>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = change(&tx)?;
+        tx.commit()?;
+        let Some(kept) = &self.vault else {
+            return Ok(done);
+        };
+        let next = connection.serialize("main")?.to_vec();
+        let mut image = kept.image.lock().unwrap_or_else(PoisonError::into_inner);
+        if *image == next {
+            return Ok(done);
+        }
+        match kept.vault.save(&next) {
+            Ok(()) => {
+                *image = next;
+                Ok(done)
+            }
+            Err(error) => {
+                restore(&mut connection, &image)?;
+                Err(StoreError::Vault(error))
+            }
+        }
+    }
+
+    fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        self.write(|tx| Ok(tx.execute(sql, params)?))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -302,7 +395,7 @@ impl Store {
     /// Pins a directory.
     pub fn pin(&self, directory: &Directory) -> Result<(), StoreError> {
         let json = directory.descriptor.to_json()?;
-        let added = self.lock().execute(
+        let added = self.execute(
             "INSERT INTO directory (url, descriptor, fingerprint, pinned_by, pinned_at)
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (url) DO NOTHING",
             params![
@@ -321,7 +414,7 @@ impl Store {
 
     /// Marks a pinned directory as one whose fingerprint a person confirmed.
     pub fn confirm(&self, url: &str) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "UPDATE directory SET pinned_by = 'fingerprint' WHERE url = ?1",
             [url],
         )?;
@@ -330,9 +423,7 @@ impl Store {
 
     /// Forgets a directory and everything that was verified about it.
     pub fn unpin(&self, url: &str) -> Result<(), StoreError> {
-        let removed = self
-            .lock()
-            .execute("DELETE FROM directory WHERE url = ?1", [url])?;
+        let removed = self.execute("DELETE FROM directory WHERE url = ?1", [url])?;
         match removed {
             0 => Err(StoreError::NotPinned(url.to_owned())),
             _ => Ok(()),

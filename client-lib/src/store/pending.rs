@@ -35,22 +35,22 @@ impl Pending {
 impl Store {
     /// Remembers what is about to be sent; durable on return.
     pub fn add_pending(&self, url: &str, sent: &[Pending]) -> Result<(), StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction()?;
-        for one in sent {
-            tx.execute(
-                "INSERT INTO pending (directory, label, version, value, owner)
+        self.write(|tx| {
+            for one in sent {
+                tx.execute(
+                    "INSERT INTO pending (directory, label, version, value, owner)
                  SELECT id, ?2, ?3, ?4, ?5 FROM directory WHERE url = ?1 ON CONFLICT DO NOTHING",
-                params![
-                    url,
-                    one.label,
-                    one.version,
-                    one.value,
-                    one.owner.to_bytes()?
-                ],
-            )?;
-        }
-        Ok(tx.commit()?)
+                    params![
+                        url,
+                        one.label,
+                        one.version,
+                        one.value,
+                        one.owner.to_bytes()?
+                    ],
+                )?;
+            }
+            Ok(())
+        })
     }
 
     /// What was sent for a label.
@@ -90,15 +90,15 @@ impl Store {
 
     /// Forgets what will not become a version any more.
     pub fn remove_pending(&self, url: &str, sent: &[Pending]) -> Result<(), StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction()?;
-        for one in sent {
-            tx.execute(
-                "DELETE FROM pending WHERE label = ?2 AND version = ?3 AND value = ?4
+        self.write(|tx| {
+            for one in sent {
+                tx.execute(
+                    "DELETE FROM pending WHERE label = ?2 AND version = ?3 AND value = ?4
                  AND directory = (SELECT id FROM directory WHERE url = ?1)",
-                params![url, one.label, one.version, one.value],
-            )?;
-        }
-        Ok(tx.commit()?)
+                    params![url, one.label, one.version, one.value],
+                )?;
+            }
+            Ok(())
+        })
     }
 }

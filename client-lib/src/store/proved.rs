@@ -65,7 +65,7 @@ impl Store {
 
     /// Remembers that monitoring went through.
     pub fn set_monitored_at(&self, url: &str, now: u64) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "UPDATE directory SET monitored_at = ?2 WHERE url = ?1",
             params![url, i64::try_from(now).unwrap_or(i64::MAX)],
         )?;
@@ -75,22 +75,18 @@ impl Store {
     /// When the log was last compared with what strangers are shown, or else first to be: then that
     /// is `now`. In milliseconds since the Unix epoch.
     pub fn uncompared_since(&self, url: &str, now: u64) -> Result<u64, StoreError> {
-        let at: Option<i64> = self
-            .lock()
-            .query_row(
-                "UPDATE directory SET compared_at = coalesce(compared_at, ?2) WHERE url = ?1
-                 RETURNING compared_at",
-                params![url, i64::try_from(now).unwrap_or(i64::MAX)],
-                |row| row.get(0),
-            )
-            .optional()?;
+        let sql = "UPDATE directory SET compared_at = coalesce(compared_at, ?2) WHERE url = ?1
+             RETURNING compared_at";
+        let params = params![url, i64::try_from(now).unwrap_or(i64::MAX)];
+        let at: Option<i64> =
+            self.write(|tx| Ok(tx.query_row(sql, params, |row| row.get(0)).optional()?))?;
         let at = at.ok_or_else(|| StoreError::NotPinned(url.to_owned()))?;
         Ok(at.unsigned_abs())
     }
 
     /// Remembers that the log was compared with what strangers are shown.
     pub fn set_compared_at(&self, url: &str, now: u64) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "UPDATE directory SET compared_at = ?2 WHERE url = ?1",
             params![url, i64::try_from(now).unwrap_or(i64::MAX)],
         )?;

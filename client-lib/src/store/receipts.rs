@@ -9,15 +9,16 @@ use crate::store::{Store, StoreError};
 impl Store {
     /// Remembers promises.
     pub fn add_receipts(&self, url: &str, receipts: &[Receipt]) -> Result<(), StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction()?;
-        for receipt in receipts {
-            tx.execute(
-                "INSERT OR IGNORE INTO receipt SELECT id, ?2, ?3, ?4 FROM directory WHERE url = ?1",
-                params![url, receipt.label, receipt.version, receipt.to_bytes()?],
-            )?;
-        }
-        Ok(tx.commit()?)
+        self.write(|tx| {
+            for receipt in receipts {
+                tx.execute(
+                    "INSERT OR IGNORE INTO receipt
+                     SELECT id, ?2, ?3, ?4 FROM directory WHERE url = ?1",
+                    params![url, receipt.label, receipt.version, receipt.to_bytes()?],
+                )?;
+            }
+            Ok(())
+        })
     }
 
     /// Promises that were not looked into yet.
@@ -34,7 +35,7 @@ impl Store {
 
     /// Forgets a promise: it was kept, or the evidence that it was not is.
     pub fn remove_receipt(&self, url: &str, receipt: &Receipt) -> Result<(), StoreError> {
-        self.lock().execute(
+        self.execute(
             "DELETE FROM receipt WHERE label = ?2 AND version = ?3
              AND directory = (SELECT id FROM directory WHERE url = ?1)",
             params![url, receipt.label, receipt.version],

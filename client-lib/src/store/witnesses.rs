@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 impl Store {
     /// Keeps a policy for a directory, which must be one; none ends it.
     pub fn set_policy(&self, url: &str, policy: Option<&[u8]>) -> Result<(), StoreError> {
-        let changed = self.lock().execute(
+        let changed = self.execute(
             "UPDATE directory SET policy = ?2, witnessed = NULL WHERE url = ?1",
             params![url, policy],
         )?;

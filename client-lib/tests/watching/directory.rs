@@ -288,7 +288,7 @@ impl Transport for World {
     }
 }
 
-struct At(Arc<AtomicU64>);
+pub(crate) struct At(pub(crate) Arc<AtomicU64>);
 
 impl Clock for At {
     fn now(&self) -> u64 {

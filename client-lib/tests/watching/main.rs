@@ -12,3 +12,4 @@ mod overdue;
 mod pending;
 mod strangers;
 mod two_logs;
+mod vault;
