@@ -11,9 +11,9 @@ use overt_protocol::monitor::{MonitorMap, add_to_map};
 use overt_protocol::user::{
     OwnerState, ProvisionalCredential, SearchVerified, TreeState, TreeView,
 };
-use overt_protocol::wire::HashValue;
+use overt_protocol::wire::{HashValue, Opening};
 
-const FORMAT: &[u8] = b"overt.client-state/v2";
+const FORMAT: &[u8] = b"overt.client-state/v3";
 
 /// What is kept about a label that was looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +28,8 @@ pub struct Contact {
     pub vrf_outputs: BTreeMap<u32, HashValue>,
     /// Commitments of ladder versions.
     pub commitments: BTreeMap<u32, HashValue>,
+    /// Openings of the versions in `map`: who has them was allowed to look these up.
+    pub openings: BTreeMap<u32, Opening>,
 }
 
 /// Everything that is kept of one directory.
@@ -85,6 +87,7 @@ impl Contact {
         self.greatest = self.greatest.max(Some(version));
         if monitored && found.found.must_monitor {
             add_to_map(&mut self.map, found.found.terminal, version);
+            self.openings.insert(version, *found.value.opening());
         }
         Ok(())
     }
@@ -97,6 +100,9 @@ impl Contact {
         for (position, version) in to {
             add_to_map(&mut self.map, *position, *version);
         }
+        let map = &self.map;
+        self.openings
+            .retain(|version, _| map.values().any(|monitored| monitored == version));
     }
 
     /// Adds what another process or request learnt meanwhile. Both were verified.
@@ -113,6 +119,7 @@ impl Contact {
         }
         self.vrf_outputs.extend(&other.vrf_outputs);
         self.commitments.extend(&other.commitments);
+        self.openings.extend(&other.openings);
     }
 }
 
@@ -154,6 +161,10 @@ impl Encode for Contact {
                 w.bytes(&hash);
             });
         }
+        encode_map(w, &self.openings, "openings", |w, version, opening| {
+            w.u32(version);
+            w.bytes(&opening);
+        });
     }
 }
 
@@ -168,6 +179,9 @@ impl Decode<()> for Contact {
             map: decode_map(r, "map", |r| Ok((r.u64("position")?, r.u32("version")?)))?,
             vrf_outputs: decode_map(r, "vrf_outputs", hash)?,
             commitments: decode_map(r, "commitments", hash)?,
+            openings: decode_map(r, "openings", |r| {
+                Ok((r.u32("version")?, r.array("opening")?))
+            })?,
         })
     }
 }

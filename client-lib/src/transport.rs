@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use overt_protocol::wire::Opening;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -16,6 +17,12 @@ const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+const PREFER: &str = "prefer";
+const OPENINGS: &str = "overt-openings";
+
+/// Name and value of a request header.
+type Header = (&'static str, String);
+
 /// Carries bytes to a directory and back.
 pub trait Transport: Send + Sync {
     /// Fetches a document.
@@ -27,6 +34,18 @@ pub trait Transport: Send + Sync {
         path: &str,
         body: Vec<u8>,
     ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send;
+
+    /// Posts a request about versions that were looked up once, as their commitment openings show
+    /// (`Overt-Openings`, in `docs/extensions.md`); not all transports can say that.
+    fn post_entitled(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        openings: &[Opening],
+    ) -> impl Future<Output = Result<Vec<u8>, TransportError>> + Send {
+        let _ = openings;
+        self.post(path, body)
+    }
 
     /// Posts an update, and would rather have a receipt than wait; not all transports and
     /// directories can do that.
@@ -201,12 +220,15 @@ impl HttpTransport {
         method: reqwest::Method,
         path: &str,
         body: Vec<u8>,
-        soon: bool,
+        header: Option<Header>,
     ) -> Result<Posted, TransportError> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let (error, wait) = match self.once(method.clone(), path, body.clone(), soon).await {
+            let (error, wait) = match self
+                .once(method.clone(), path, body.clone(), header.clone())
+                .await
+            {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -226,8 +248,9 @@ impl HttpTransport {
         method: reqwest::Method,
         path: &str,
         body: Vec<u8>,
-        soon: bool,
+        header: Option<Header>,
     ) -> Result<Posted, (TransportError, Option<Duration>)> {
+        let soon = header.as_ref().is_some_and(|(name, _)| *name == PREFER);
         let mut request = self.http.request(method.clone(), self.base.clone() + path);
         if method == reqwest::Method::POST {
             request = request
@@ -237,8 +260,8 @@ impl HttpTransport {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        if soon {
-            request = request.header("prefer", "respond-async");
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let response = request.send().await.map_err(|e| {
             let again = e.is_connect().then_some(Duration::ZERO);
@@ -302,17 +325,30 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, 
 
 impl Transport for HttpTransport {
     async fn get(&self, path: &str) -> Result<Vec<u8>, TransportError> {
-        let done = self.send(reqwest::Method::GET, path, Vec::new(), false);
+        let done = self.send(reqwest::Method::GET, path, Vec::new(), None);
         done.await.map(Posted::into_body)
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>, TransportError> {
-        let done = self.send(reqwest::Method::POST, path, body, false);
+        let done = self.send(reqwest::Method::POST, path, body, None);
+        done.await.map(Posted::into_body)
+    }
+
+    async fn post_entitled(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        openings: &[Opening],
+    ) -> Result<Vec<u8>, TransportError> {
+        let shown = hex::encode(openings.concat());
+        let header = (!openings.is_empty()).then_some((OPENINGS, shown));
+        let done = self.send(reqwest::Method::POST, path, body, header);
         done.await.map(Posted::into_body)
     }
 
     async fn post_soon(&self, path: &str, body: Vec<u8>) -> Result<Posted, TransportError> {
-        self.send(reqwest::Method::POST, path, body, true).await
+        let header = Some((PREFER, "respond-async".to_owned()));
+        self.send(reqwest::Method::POST, path, body, header).await
     }
 
     fn anonymous(&self) -> Result<Self, TransportError> {

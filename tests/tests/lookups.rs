@@ -6,7 +6,8 @@ use overt_protocol::wire::{
     ContactMonitorRequest, MonitorMapEntry, OwnerInitRequest, OwnerMonitorRequest, SearchRequest,
     UpdateRequest,
 };
-use overt_tests::{Server, User};
+use overt_tests::{Person, Server, User};
+use serde_json::Value;
 
 const TOKEN: &str = "a token for these tests";
 
@@ -107,4 +108,44 @@ async fn monitoring_outlives_the_right_to_look_up() {
     assert_eq!(answer, (401, refused));
     // With the token, nothing changes.
     friend.search(&url, "alice", Some(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_contact_is_monitored_after_the_token_is_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--access", "token", "--batch-interval", "5ms"];
+    let environment = [
+        ("OVERT_SERVER_TOKEN", TOKEN),
+        ("OVERT_SERVER_LOOKUPS", "token"),
+    ];
+    let server = Server::start(folder.path(), &arguments, &environment).unwrap();
+    let url = server.url.clone();
+    let mut alice = User::new(&url, Some(TOKEN)).await.unwrap();
+    alice.own(&url, "alice").await.unwrap();
+    for value in [b"1", b"2", b"3", b"4", b"5"] {
+        alice.update(&url, "alice", value).await.unwrap();
+    }
+    let bob = Person::new(&url, TOKEN);
+    assert_eq!(bob.verified(&["lookup", "alice"])["version"], 4);
+    alice.update(&url, "alice", b"6").await.unwrap();
+
+    let without_token = |arguments: &[&str]| {
+        let mut command = bob.command();
+        let output = command.env_remove("OVERT_TOKEN").args(arguments).output();
+        let output = output.unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), json)
+    };
+    let (code, report) = without_token(&["monitor"]);
+    assert_eq!(code, Some(0), "{report}");
+    // It must be monitored, and was.
+    let is_contact = |event: &&Value| event["event"] == "contact";
+    let events = report["events"].as_array().unwrap();
+    let contact = events.iter().find(is_contact).unwrap();
+    assert_eq!(contact["remaining"], 1, "{report}");
+    // That there is a later version is told to nobody without the right to look it up.
+    assert_ne!(without_token(&["lookup", "alice"]).0, Some(0));
+    assert_ne!(without_token(&["monitor", "--check-contacts"]).0, Some(0));
+    let status = bob.verified(&["status"]);
+    assert_eq!(status["contacts"][0]["version"], 4, "{status}");
 }

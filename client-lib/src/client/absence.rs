@@ -33,6 +33,7 @@ impl<T: Transport> Client<T> {
         };
         let ask = Ask {
             operation: Operation::Absence,
+            openings: Vec::new(),
             label: label.to_vec(),
             owner: None,
             request: request.to_bytes()?,

@@ -78,6 +78,7 @@ impl<T: Transport> Client<T> {
         let tree = self.tree()?;
         let ask = Ask {
             operation: Operation::Search,
+            openings: Vec::new(),
             label: label.as_bytes().to_vec(),
             owner: None,
             request: request.to_bytes()?,

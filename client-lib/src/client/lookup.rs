@@ -171,6 +171,7 @@ impl<T: Transport> Client<T> {
         };
         Ok(Ask {
             operation: Operation::Search,
+            openings: Vec::new(),
             label: label.to_vec(),
             owner: None,
             request: request.to_bytes()?,

@@ -228,6 +228,7 @@ impl<T: Transport> Client<T> {
         };
         Ok(Ask {
             operation: Operation::Distinguished,
+            openings: Vec::new(),
             label: Vec::new(),
             owner: None,
             request: request.to_bytes()?,

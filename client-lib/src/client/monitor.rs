@@ -2,7 +2,7 @@
 
 use overt_protocol::codec::Encode;
 use overt_protocol::user::{ContactMonitored, TreeState, TreeView};
-use overt_protocol::wire::{ContactMonitorRequest, MonitorMapEntry};
+use overt_protocol::wire::{ContactMonitorRequest, MonitorMapEntry, Opening};
 
 use crate::alarm::State;
 use crate::client::Client;
@@ -164,11 +164,13 @@ impl<T: Transport> Client<T> {
             label: label.to_vec(),
             entries: contact.map.iter().map(entry).collect(),
         };
+        let openings = openings(contact);
         let contact = contact.clone();
         Ok(Ask {
             operation: Operation::ContactMonitor,
             label: label.to_vec(),
             owner: None,
+            openings,
             request: request.to_bytes()?,
             verify: Box::new(move |tree, response, now| {
                 let done = self.verifier.contact_monitor(
@@ -200,4 +202,12 @@ impl<T: Transport> Client<T> {
 /// The position of the newest of these entries.
 pub(super) fn newest(recent: &[TreeView]) -> Option<u64> {
     recent.last().map(TreeView::position)
+}
+
+/// What shows that the versions that are monitored were looked up: their openings, in the order of the
+/// map. None if one is not known.
+fn openings(contact: &Contact) -> Vec<Opening> {
+    let opening = |version| contact.openings.get(version).copied();
+    let openings: Option<_> = contact.map.values().map(opening).collect();
+    openings.unwrap_or_default()
 }

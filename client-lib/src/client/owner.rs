@@ -103,6 +103,7 @@ impl<T: Transport> Client<T> {
         };
         Ok(Ask {
             operation: Operation::OwnerInit,
+            openings: Vec::new(),
             label: label.to_vec(),
             owner: None,
             request: request.to_bytes()?,
@@ -134,6 +135,7 @@ impl<T: Transport> Client<T> {
         let owner = owner.clone();
         Ok(Ask {
             operation: Operation::OwnerMonitor,
+            openings: Vec::new(),
             label: label.to_vec(),
             owner: Some(owner.clone()),
             request: request.to_bytes()?,
@@ -163,6 +165,7 @@ impl<T: Transport> Client<T> {
         let owner = owner.clone();
         Ok(Ask {
             operation: Operation::Update,
+            openings: Vec::new(),
             label: label.to_vec(),
             owner: Some(owner.clone()),
             request: request.to_bytes()?,

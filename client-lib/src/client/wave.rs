@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use overt_protocol::codec::Encode;
 use overt_protocol::error::VerifyError;
 use overt_protocol::user::{OwnerState, TreeState};
+use overt_protocol::wire::Opening;
 
 use crate::client::{Client, Cost};
 use crate::error::{ClientError, Reason};
@@ -35,6 +36,8 @@ pub(super) struct Ask<'a, O> {
     /// What the response is checked against besides the view, if it is about an owned label.
     pub(super) owner: Option<OwnerState>,
     pub(super) request: Vec<u8>,
+    /// What shows that what is asked about was looked up once.
+    pub(super) openings: Vec<Opening>,
     pub(super) verify: Box<Verify<'a, O>>,
 }
 
@@ -75,8 +78,8 @@ impl<T: Transport> Client<T> {
         let sent = match self.takes_receipts && ask.operation == Operation::Update {
             true => transport.post_soon(path, ask.request.clone()).await,
             false => {
-                let done = transport.post(path, ask.request.clone()).await;
-                done.map(Posted::Done)
+                let done = transport.post_entitled(path, ask.request.clone(), &ask.openings);
+                done.await.map(Posted::Done)
             }
         };
         let response = match sent {

@@ -300,7 +300,9 @@ impl Store {
             5 => {
                 tx.execute_batch(
                     "ALTER TABLE directory ADD COLUMN policy BLOB;
-                     ALTER TABLE directory ADD COLUMN witnessed TEXT;",
+                     ALTER TABLE directory ADD COLUMN witnessed TEXT;
+                     -- No openings of what was looked up so far.
+                     UPDATE contact SET state = state || x'00000000';",
                 )?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }
