@@ -349,7 +349,7 @@ impl Gossip {
 fn is_against(finding: &Finding, record: &Record) -> bool {
     let config_hash = record.config.hash().map(hex::encode).unwrap_or_default();
     finding.is_against(|accused| match accused {
-        Accused::Log(vkey) => record.descriptor.log_keys.contains(vkey),
+        Accused::Log(vkey) | Accused::HeadLog(vkey) => record.descriptor.log_keys.contains(vkey),
         Accused::Directory(hash) => *hash == config_hash,
         _ => false,
     })

@@ -183,6 +183,19 @@ fn leaves_that_prove_nothing() {
     assert_eq!(judge(&different.0, &swapped), "head-log-inclusion");
     swapped.1 = leaf_hash(b"made up");
     assert_eq!(judge(&different.0, &swapped), "head-log-inclusion");
+    // By two parties.
+    let side = |(proof, leaf): &(TlogProof, HashValue), key: SignerKey| {
+        serde_json::json!({
+            "key": key.verifier().to_string(), "leaf_hash": hex::encode(leaf),
+            "proof": proof.to_string(),
+        })
+    };
+    let json = serde_json::json!({
+        "evidence": "overt.leaves/v1",
+        "first": side(&different.0, log_key()), "second": side(&different.1, auditor()),
+    });
+    let mixed = Evidence::parse(json.to_string().as_bytes()).and_then(|file| file.verify());
+    assert_eq!(check(mixed), "evidence-parties");
     let unsigned = check(Evidence::leaves(
         &different.0,
         &different.1,

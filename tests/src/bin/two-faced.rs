@@ -2,8 +2,8 @@
 //! of them answers.
 //!
 //! `two-faced URL-OF-ONE URL-OF-THE-OTHER RULE`; the rule is `by-token` (strangers, who have none,
-//! see the other), `by-address` (all but 127.0.0.1 see the other) or `by-time` (everybody sees the
-//! other after a `POST /turn`, and the one after the next).
+//! see the other), `by-address` (all but 127.0.0.1 see the other), `by-time` (everybody sees the
+//! other after a `POST /turn`, and the one after the next) or `by-path` (the head log is the other's).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ enum Rule {
     Token,
     Address,
     Time,
+    Path,
 }
 
 struct TwoFaced {
@@ -32,10 +33,13 @@ struct TwoFaced {
 }
 
 impl TwoFaced {
-    fn face(&self, peer: SocketAddr, headers: &HeaderMap) -> &str {
+    fn face(&self, peer: SocketAddr, headers: &HeaderMap, path: &str) -> &str {
         let shows_other = match self.rule {
             Rule::Token => !headers.contains_key(header::AUTHORIZATION),
             Rule::Address => peer.ip() != std::net::Ipv4Addr::LOCALHOST,
+            Rule::Path => ["/checkpoint", "/tile/", "/tlog-proof/"]
+                .iter()
+                .any(|of_head_log| path.starts_with(of_head_log)),
             Rule::Time => self.turned.load(Ordering::SeqCst),
         };
         let [one, other] = &self.faces;
@@ -49,7 +53,7 @@ async fn forward(
     (method, uri, headers): (Method, Uri, HeaderMap),
     body: Bytes,
 ) -> Response {
-    let url = format!("{}{uri}", directory.face(peer, &headers));
+    let url = format!("{}{uri}", directory.face(peer, &headers, uri.path()));
     let mut request = directory.http.request(method, url).body(body);
     for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
         if let Some(value) = headers.get(&name) {
@@ -84,6 +88,7 @@ async fn main() -> anyhow::Result<()> {
         "by-token" => Rule::Token,
         "by-address" => Rule::Address,
         "by-time" => Rule::Time,
+        "by-path" => Rule::Path,
         _ => bail!("no such rule"),
     };
     let directory = Arc::new(TwoFaced {

@@ -34,6 +34,11 @@ pub(crate) fn start(folder: &Path, policy: Option<&str>) -> Server {
 
 /// Starts a directory with more settings.
 pub(crate) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Server {
+    start_at(&free_address(), folder, more)
+}
+
+/// Starts a directory at an address.
+pub(crate) fn start_at(address: &str, folder: &Path, more: &[(&str, &str)]) -> Server {
     let settings = log_settings(ORIGIN, SEED);
     let mut environment = vec![
         ("OVERT_SERVER_TOKEN", TOKEN),
@@ -43,7 +48,12 @@ pub(crate) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Server {
     environment.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
     environment.extend(more);
     let arguments = ["--access", "token", "--batch-interval", "1ms"];
-    Server::start(folder, &arguments, &environment).unwrap()
+    Server::start_at(address, folder, &arguments, &environment).unwrap()
+}
+
+pub(crate) fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

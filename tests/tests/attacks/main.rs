@@ -11,6 +11,7 @@ mod auditors;
 mod contradictions;
 mod fork;
 mod forks;
+mod gossip;
 mod quorum;
 mod rewriting;
 
