@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use overt_protocol::evidence::{Evidence, Head};
 use overt_tests::{Auditor, Server, User};
 
-use crate::fork::{TOKEN, copy, descriptor, start_with};
+use crate::fork::{TOKEN, copy, descriptor, free_address, start_at};
 use crate::{Noticed, prove};
 
 /// A directory and the auditor that it waits for, both with their data below a folder.
@@ -17,12 +17,12 @@ struct Side {
 }
 
 impl Side {
-    fn start(folder: &Path, key: &str) -> Self {
+    fn start(folder: &Path, address: &str, key: &str) -> Self {
         let settings = [
             ("OVERT_SERVER_MODE", "third-party-auditing"),
             ("OVERT_SERVER_AUDITOR_PUBLIC_KEY", key),
         ];
-        let server = start_with(&folder.join("server"), &settings);
+        let server = start_at(address, &folder.join("server"), &settings);
         Self {
             url: server.url.clone(),
             auditor: Auditor::start(folder, &server.url).unwrap(),
@@ -70,11 +70,16 @@ async fn an_auditors_key_that_signs_two_logs() {
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     std::fs::create_dir(&one).unwrap();
     let key = Auditor::public_key(&one).unwrap();
-    let before = Side::start(&one, &key);
+    copy(&one, &other);
+    let [here, there] = [free_address(), free_address()];
+    let before = Side::start(&one, &here, &key);
     before.publish(b"common").await;
     before.stop();
-    copy(&one, &other);
-    let (one, other) = (Side::start(&one, &key), Side::start(&other, &key));
+    copy(&one.join("server"), &other.join("server"));
+    let (one, other) = (
+        Side::start(&one, &here, &key),
+        Side::start(&other, &there, &key),
+    );
     let hers = one.publish(b"hers").await;
     let since = Instant::now();
     let theirs = other.publish(b"theirs").await;

@@ -29,15 +29,10 @@ pub(crate) struct Fork {
 /// Starts a directory, with a tlog-policy or none.
 pub(crate) fn start(folder: &Path, policy: Option<&str>) -> Server {
     let policy = policy.map(|policy| ("OVERT_SERVER_WITNESS_POLICY", policy));
-    start_with(folder, policy.as_slice())
+    start_at(&free_address(), folder, policy.as_slice())
 }
 
-/// Starts a directory with more settings.
-pub(crate) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Server {
-    start_at(&free_address(), folder, more)
-}
-
-/// Starts a directory at an address.
+/// Starts a directory at an address, with more settings.
 pub(crate) fn start_at(address: &str, folder: &Path, more: &[(&str, &str)]) -> Server {
     let settings = log_settings(ORIGIN, SEED);
     let mut environment = vec![
