@@ -62,6 +62,12 @@ fn times_run_backwards() {
     assert_eq!(check(swapped), "evidence-subject");
     let once = judge(&backwards, (6, 6), &[], &keys);
     assert_eq!(check(once), "evidence-subject");
+    // One entry told in two ways is a fork, which other files prove.
+    let honest = told(|_| ()).proof(6, 6, &keys);
+    let other = backwards.proof(6, 7, &keys);
+    let (a, b) = ((&honest.0, &honest.1[..]), (&other.0, &other.1[..]));
+    let twice = Evidence::records(a, b, &[], &public(&keys));
+    assert_eq!(check(twice), "evidence-subject");
     let two = told(|h| {
         h.records[5].entry.timestamp = START;
         h.records[5].config_hash = [9; 32];
