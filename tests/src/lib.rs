@@ -20,6 +20,6 @@ pub use auditor::{Auditor, AuditorPlace};
 pub use head_log::{HeadLog, log_keys, log_settings};
 pub use person::Person;
 pub use program::Program;
-pub use server::{Server, binary};
+pub use server::{Server, binary, get, published_keys, wait_for};
 pub use user::{Answer, User};
 pub use witness::{Mood, Witness, witness_keys};

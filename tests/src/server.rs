@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use overt_protocol::descriptor::Descriptor;
+use overt_protocol::head_log::key::VerifierKey;
 
 /// A program of the workspace, built beside the running test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
@@ -122,4 +124,28 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What is at a path: status and body.
+pub async fn get(url: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+    let answer = reqwest::get(format!("{url}{path}")).await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.bytes().await?.to_vec()))
+}
+
+/// Waits until a path is answered with 200.
+pub async fn wait_for(url: &str, path: &str) -> anyhow::Result<()> {
+    for _ in 0..600 {
+        if get(url, path).await?.0 == 200 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("{path} is never there");
+}
+
+/// The keys that a directory says it signs checkpoints with.
+pub async fn published_keys(url: &str) -> anyhow::Result<Vec<VerifierKey>> {
+    let (_, json) = get(url, "/v1/descriptor").await?;
+    Ok(Descriptor::parse(&json)?.0.verifier_keys()?)
 }

@@ -175,7 +175,6 @@ impl<S: Store> Publisher<S> {
     pub async fn run(mut self) -> Result<(), PublishError> {
         while let Some(newest) = self.newest(None).await {
             let started = Instant::now();
-            self.shared.make_durable(newest.head.clone());
             match self.quorum.is_some() {
                 true => self.publish_with_quorum(newest).await?,
                 false => self = self.publish_alone(newest).await?,

@@ -340,8 +340,9 @@ impl<S: Store> Sequencer<S> {
         self.append(Vec::new(), vec![leaf])
     }
 
-    /// Hands a head over to be published; waits if too many wait already.
+    /// Shows a head to auditors and hands it over to be published; waits if too many wait already.
     async fn hand_over(&self, durable: Durable) -> Result<(), DirectoryError> {
+        self.shared.make_durable(durable.head.clone());
         let gone = Refusal::Damaged("nothing is published any more");
         self.heads.send(durable).await.map_err(|_| gone.into())
     }
