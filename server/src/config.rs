@@ -164,6 +164,10 @@ pub struct Settings {
     /// Time for a witness to answer.
     #[serde(with = "humantime_serde")]
     pub witness_timeout: Duration,
+    /// A folder, or the URL of an object store such as `s3://bucket/folder`, that the published head
+    /// log is copied to; absent: none. What the store needs besides (`AWS_ACCESS_KEY_ID`,
+    /// `AWS_ENDPOINT`, …) is in the environment.
+    pub mirror: Option<String>,
     /// Remembers the last signed head; default `keys/last-signed-head` in the data directory.
     pub guard_file: Option<PathBuf>,
     /// Certificate chain, PEM. With `tls_key`: HTTPS instead of HTTP.
@@ -234,6 +238,7 @@ impl Default for Settings {
             without_quorum: WithoutQuorum::Hold,
             quorum_timeout: Duration::from_secs(10),
             witness_timeout: Duration::from_secs(5),
+            mirror: None,
             guard_file: None,
             tls_certificate: None,
             tls_key: None,

@@ -41,7 +41,7 @@ pub struct Shared<S> {
     durable: ArcSwapOption<TreeHead>,
     /// What users see.
     published: ArcSwapOption<TreeHead>,
-    checkpoint: ArcSwapOption<SignedCheckpoint>,
+    checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     held: watch::Sender<bool>,
     auditor: ArcSwapOption<AuditorTreeHead>,
     /// Heads that the auditor signed before they were published.
@@ -82,7 +82,7 @@ impl<S: Store> Shared<S> {
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
-            checkpoint: ArcSwapOption::empty(),
+            checkpoint: watch::Sender::default(),
             held: watch::channel(false).0,
             auditor: ArcSwapOption::empty(),
             auditor_ahead: Mutex::default(),
@@ -123,12 +123,17 @@ impl<S: Store> Shared<S> {
 
     /// The published checkpoint of the head log.
     pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
-        self.checkpoint.load_full()
+        self.checkpoint.borrow().clone()
+    }
+
+    /// The published checkpoints from now on, the present one first.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<SignedCheckpoint>>> {
+        self.checkpoint.subscribe()
     }
 
     /// Serves a checkpoint from now on.
     pub fn show_checkpoint(&self, checkpoint: SignedCheckpoint) {
-        self.checkpoint.store(Some(Arc::new(checkpoint)));
+        self.checkpoint.send_replace(Some(Arc::new(checkpoint)));
     }
 
     /// Whether a newer head waits for witnesses, longer than it should.

@@ -6,7 +6,9 @@
 
 use overt_protocol::codec::{Encode, EncodeError};
 use overt_protocol::head_log::record::HeadRecord;
-use overt_protocol::head_log::tile::{FULL_WIDTH, HashTile, Tile, TileError, write_bundle};
+use overt_protocol::head_log::tile::{
+    FULL_WIDTH, HashTile, Tile, TileError, TilePath, write_bundle,
+};
 use overt_protocol::head_log::tiled_tree::{TileHashes, TileReader, append_to_tiles};
 use overt_protocol::head_log::tree::{CompactRange, TreeError};
 use overt_protocol::log_tree::{append_leaf, full_subtrees, leaf_value, root_of_full_subtrees};
@@ -78,8 +80,18 @@ impl<R: Reader> HeadLog<R> {
             .collect()
     }
 
-    /// The entries of a tile of level 0, as they are served.
-    pub fn bundle(&self, at: Tile) -> Result<Vec<u8>, HeadLogError> {
+    /// A tile or entry bundle, as it is served.
+    pub fn bytes(&mut self, path: TilePath) -> Result<Vec<u8>, HeadLogError> {
+        match path {
+            TilePath::Entries(at) => self.bundle(at),
+            TilePath::Hashes(at) => {
+                let hashes = self.tile(at)?;
+                Ok(HashTile { at, hashes }.to_bytes())
+            }
+        }
+    }
+
+    fn bundle(&self, at: Tile) -> Result<Vec<u8>, HeadLogError> {
         let entries = self
             .tile_records(at)?
             .iter()

@@ -19,6 +19,7 @@
 )]
 
 pub mod access;
+mod backoff;
 pub mod config;
 pub mod directory;
 pub mod error;
@@ -26,6 +27,7 @@ pub mod guard;
 pub mod head_log;
 pub mod http;
 pub mod keys;
+pub mod mirror;
 pub mod operator;
 pub mod prune;
 pub mod publish;

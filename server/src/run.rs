@@ -26,6 +26,7 @@ use crate::guard::Guard;
 use crate::head_log::{self, HeadLog};
 use crate::http::{Api, Limits, router};
 use crate::keys;
+use crate::mirror::Mirror;
 use crate::prune::{self, Pruning};
 use crate::publish::{LogSigner, Publisher, Quorum};
 use crate::sequencer::{From, Pace, Sequencer};
@@ -116,6 +117,8 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     publisher.resume(&newest)?;
     heads.send(newest).await.context("publishing")?;
     drop(heads);
+    let mirror = settings.mirror.as_deref().map(Mirror::open).transpose()?;
+    let _mirror = mirror.map(|mirror| AbortOnDrop(tokio::spawn(mirror.run(Arc::clone(&shared)))));
     let pruning = retention.map(|retention| Pruning {
         retention,
         grace: milliseconds(settings.prune_grace),

@@ -169,6 +169,15 @@ pub enum TilePath {
     Entries(Tile),
 }
 
+impl TilePath {
+    /// The tile that this is, or whose entries these are.
+    pub fn tile(self) -> Tile {
+        match self {
+            Self::Hashes(at) | Self::Entries(at) => at,
+        }
+    }
+}
+
 impl fmt::Display for TilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tile = match self {

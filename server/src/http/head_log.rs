@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use overt_protocol::head_log::proof::TlogProof;
-use overt_protocol::head_log::tile::{HashTile, Tile, TilePath};
-use overt_protocol::head_log::tiled_tree::{TileHashes, TileReader};
+use overt_protocol::head_log::tile::TilePath;
+use overt_protocol::head_log::tiled_tree::TileHashes;
 use overt_protocol::head_log::tree::prove_inclusion;
 
 use crate::error::DirectoryError;
@@ -18,33 +18,40 @@ use crate::http::problem::join_error;
 use crate::http::{Api, Code, Problem};
 use crate::store::Store;
 
+/// Content-Type and Cache-Control of tiles and entries.
+pub(crate) const TILE_HEADERS: [&str; 2] = [
+    "application/octet-stream",
+    "public, max-age=31536000, immutable",
+];
+/// Those of the checkpoint.
+pub(crate) const CHECKPOINT_HEADERS: [&str; 2] = ["text/plain; charset=utf-8", "no-cache"];
+const PROOF_HEADERS: [&str; 2] = ["text/plain; charset=utf-8", "public, max-age=1"];
+
+fn headers([content_type, cache_control]: [&str; 2]) -> [(header::HeaderName, &str); 2] {
+    [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, cache_control),
+    ]
+}
+
 /// A tile, or a bundle of entries.
 pub(super) async fn tile<S: Store>(
     State(api): State<Arc<Api<S>>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let path: Option<TilePath> = uri.path().trim_start_matches('/').parse().ok();
-    let size = api.shared.published().map_or(0, |head| head.tree_size);
-    let Some(path) = path.filter(|path| place(path).is_in(size)) else {
+    let checkpoint = api.shared.checkpoint();
+    let size = checkpoint.map_or(0, |signed| signed.checkpoint().tree().size);
+    let Some(path) = path.filter(|path| path.tile().is_in(size)) else {
         return Err(crate::http::problem::not_found().await);
     };
     let made = tokio::task::spawn_blocking(move || {
         let config_hash = api.shared.config.hash()?;
         let mut log = HeadLog::new(api.shared.store.reader()?, config_hash);
-        Ok::<_, DirectoryError>(match path {
-            TilePath::Entries(at) => log.bundle(at)?,
-            TilePath::Hashes(at) => {
-                let hashes = log.tile(at)?;
-                HashTile { at, hashes }.to_bytes()
-            }
-        })
+        Ok::<_, DirectoryError>(log.bytes(path)?)
     });
     let bytes = made.await.map_err(join_error)??;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream"),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
-    Ok((headers, bytes).into_response())
+    Ok((headers(TILE_HEADERS), bytes).into_response())
 }
 
 /// The published checkpoint.
@@ -52,11 +59,7 @@ pub(super) async fn checkpoint<S: Store>(
     State(api): State<Arc<Api<S>>>,
 ) -> Result<Response, Problem> {
     let checkpoint = api.shared.checkpoint().ok_or(DirectoryError::Unpublished)?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    Ok((headers, checkpoint.to_string()).into_response())
+    Ok((headers(CHECKPOINT_HEADERS), checkpoint.to_string()).into_response())
 }
 
 /// The tlog-proof that the head of some size is in the published checkpoint. It depends on nothing
@@ -79,15 +82,5 @@ pub(super) async fn proof<S: Store>(
         Ok::<_, DirectoryError>(TlogProof::new(index, hashes, (*checkpoint).clone()))
     });
     let proof = made.await.map_err(join_error)??;
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=1"),
-    ];
-    Ok((headers, proof.to_string()).into_response())
-}
-
-fn place(path: &TilePath) -> Tile {
-    match path {
-        TilePath::Hashes(at) | TilePath::Entries(at) => *at,
-    }
+    Ok((headers(PROOF_HEADERS), proof.to_string()).into_response())
 }

@@ -6,6 +6,7 @@ mod operations;
 mod problem;
 mod status;
 
+pub(crate) use head_log::{CHECKPOINT_HEADERS, TILE_HEADERS};
 pub(crate) use operations::bearer;
 pub use problem::{Code, Problem};
 

@@ -1,7 +1,6 @@
 //! Asking one witness (tlog-witness, "add-checkpoint").
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::key::VerifierKey;
@@ -15,14 +14,11 @@ use reqwest::{StatusCode, Url};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use crate::backoff::Backoff;
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::head_log::HeadLog;
 use crate::store::Store;
-
-/// Waits after failures double from the first to the second of these.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Verified cosignatures of a tree.
 #[derive(Debug)]
@@ -82,7 +78,7 @@ impl Witness {
         mut wanted: watch::Receiver<Option<Arc<SignedCheckpoint>>>,
         cosigned: mpsc::Sender<Cosigned>,
     ) {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::default();
         loop {
             let checkpoint = wanted.borrow_and_update().clone();
             let Some(checkpoint) = checkpoint else {
@@ -95,7 +91,7 @@ impl Witness {
                 Ok(lines) => {
                     metrics::counter!("overt_witness_cosignatures_total", "witness" => self.name())
                         .increment(1);
-                    wait = FIRST_WAIT;
+                    backoff = Backoff::default();
                     let tree = checkpoint.checkpoint().tree();
                     let gone = cosigned.send(Cosigned { tree, lines }).await.is_err();
                     if gone || wanted.changed().await.is_err() {
@@ -106,8 +102,7 @@ impl Witness {
                     metrics::counter!("overt_witness_failures_total", "witness" => self.name())
                         .increment(1);
                     tracing::warn!(witness = self.name(), %error, "did not cosign");
-                    tokio::time::sleep(wait).await;
-                    wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+                    backoff.wait().await;
                 }
             }
         }
