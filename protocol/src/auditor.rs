@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Encode, EncodeError, Reader, Width, Writer};
+use crate::head_log::record::HeadRecord;
 use crate::implicit_tree::frontier;
 use crate::log_tree::{append_leaf, leaf_value, root_of_full_subtrees};
 use crate::prefix_tree::{PrefixProofError, STAND_IN, evaluate_changes};
@@ -160,13 +161,6 @@ impl AuditorState {
     /// All steps but the fifth.
     fn replay(&self, update: &AuditorUpdate) -> Result<Self, AuditError> {
         let position = self.size;
-        if update.timestamp < self.timestamp {
-            return Err(AuditError::Timestamp {
-                position,
-                timestamp: update.timestamp,
-                previous: self.timestamp,
-            });
-        }
         if !is_ascending(&update.added) || !is_ascending(&update.removed) {
             return Err(AuditError::Order(position));
         }
@@ -175,23 +169,50 @@ impl AuditorState {
         if before != self.prefix_root {
             return Err(AuditError::PrefixRoot(position));
         }
-        let entry = LogEntry {
+        self.append(&LogEntry {
             timestamp: update.timestamp,
             prefix_tree: after,
-        };
-        let (full_subtrees, _) = append_leaf(self.size, &self.full_subtrees, leaf_value(&entry));
-        let size = self.size.saturating_add(1);
-        let known: Vec<(u64, u64)> = frontier(self.size).zip(self.frontier.clone()).collect();
+        })
+    }
+
+    /// Appends a log entry without looking into its prefix tree. For logs that are audited from a
+    /// position on (`auditor_start_pos`): what came before is taken as the log states it.
+    pub fn append(&self, entry: &LogEntry) -> Result<Self, AuditError> {
+        let (position, timestamp) = (self.size, entry.timestamp);
+        if timestamp < self.timestamp {
+            return Err(AuditError::Timestamp {
+                position,
+                timestamp,
+                previous: self.timestamp,
+            });
+        }
+        let (full_subtrees, _) = append_leaf(position, &self.full_subtrees, leaf_value(entry));
+        let size = position.saturating_add(1);
+        let known: Vec<(u64, u64)> = frontier(position).zip(self.frontier.clone()).collect();
         let timestamp_at = |position: u64| {
             let known = known.iter().find(|(at, _)| *at == position);
-            known.map_or(update.timestamp, |(_, timestamp)| *timestamp)
+            known.map_or(timestamp, |(_, timestamp)| *timestamp)
         };
         Ok(Self {
             size,
-            timestamp: update.timestamp,
+            timestamp,
             frontier: frontier(size).map(timestamp_at).collect(),
-            prefix_root: after,
+            prefix_root: entry.prefix_tree,
             full_subtrees,
+        })
+    }
+
+    /// What the head log says of the directory at this size (see [`HeadRecord`]); none if the log is
+    /// empty.
+    pub fn head_record(&self, config_hash: HashValue) -> Option<HeadRecord> {
+        Some(HeadRecord {
+            config_hash,
+            tree_size: self.size,
+            entry: LogEntry {
+                timestamp: self.timestamp,
+                prefix_tree: self.prefix_root,
+            },
+            root: self.root()?,
         })
     }
 

@@ -116,7 +116,7 @@ impl Tile {
     }
 
     /// Tile `index` of a level in a log of `size` leaves, as wide as it can be; none if it is empty.
-    pub(super) fn in_log(level: u8, index: u64, size: u64) -> Option<Self> {
+    pub fn in_log(level: u8, index: u64, size: u64) -> Option<Self> {
         let hashes = hashes_at(level, size).checked_sub(index.checked_mul(256)?)?;
         let width = u16::try_from(hashes.min(FULL_WIDTH.into())).ok()?;
         Self::new(level, index, width).ok()
