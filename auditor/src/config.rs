@@ -47,6 +47,9 @@ pub struct Followed {
     pub url: String,
     /// Its fingerprint. Without one, whatever answers first is followed from then on.
     pub fingerprint: Option<String>,
+    /// The first log entry to replay; what is before is taken as the head log states it. Absent:
+    /// `auditor_start_pos` where the directory names this auditor, else 0.
+    pub start: Option<u64>,
 }
 
 /// A log to witness without looking at what is in it.

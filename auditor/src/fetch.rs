@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::stream::{self, StreamExt};
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::note::MAX_NOTE_LEN;
 use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
 use overt_protocol::head_log::tile::{FULL_WIDTH, Tile, TilePath, parse_bundle};
 
+use crate::updates::Pieces;
+
 /// Bytes of a tile or a bundle of entries at most.
-const MAX_TILE: usize = 1 << 20;
+pub(crate) const MAX_TILE: usize = 1 << 20;
 
 /// An HTTP client.
 #[derive(Debug, Clone)]
@@ -29,14 +32,24 @@ impl Fetch {
 
     /// Gets at most `limit` bytes.
     pub async fn get(&self, url: &str, path: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
-        let url = format!("{}{path}", url.trim_end_matches('/'));
-        let mut answer = self.0.get(url).send().await?.error_for_status()?;
+        let mut pieces = self.pieces(url, path).await?;
         let mut out = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            out.extend_from_slice(&chunk);
+        while let Some(piece) = pieces.next().await {
+            out.extend(piece?);
             ensure!(out.len() <= limit, "{path}: more than {limit} bytes");
         }
         Ok(out)
+    }
+
+    /// Gets the pieces of an answer as they come, without end if the other side so wants.
+    pub async fn pieces(&self, url: &str, path: &str) -> anyhow::Result<Pieces> {
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        let answer = self.0.get(url).send().await?.error_for_status()?;
+        let pieces = stream::try_unfold(answer, async |mut answer| {
+            let piece = answer.chunk().await?;
+            Ok(piece.map(|piece| (piece.to_vec(), answer)))
+        });
+        Ok(pieces.boxed())
     }
 
     /// Posts a body; the answer must be a success.

@@ -5,22 +5,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use overt_protocol::auditor::AuditError;
-use overt_protocol::codec::{Decode, DecodeError, Encode, EncodeError, Reader};
+use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::evidence::Evidence;
-use overt_protocol::head_log::record::HeadRecord;
 use overt_protocol::suite::SigningKey;
-use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, LogEntry, TreeHead};
-use thiserror::Error;
+use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, TreeHead};
 use tokio::sync::watch;
 
 use crate::config::Followed;
 use crate::fetch::Fetch;
 use crate::gossip::Gossip;
-use crate::store::{Recent, Record, Replay, ReplayedHead, Store};
+use crate::replay::{replay, skip_to};
+use crate::store::{Record, Replay, Store};
+use crate::updates::Updates;
 
-/// Bytes of an answer: what the directory sends at once, with room for one large entry.
-const MAX_ANSWER: usize = 8 << 20;
 /// Bytes of a descriptor.
 const MAX_DESCRIPTOR: usize = 1 << 18;
 
@@ -61,28 +59,6 @@ impl Progress {
     pub fn moved(&self) -> watch::Receiver<u64> {
         self.moved.subscribe()
     }
-}
-
-/// What some updates lead to.
-struct Replayed {
-    replay: Replay,
-    recent: Recent,
-    heads: Vec<ReplayedHead>,
-    /// The first update that no honest log gives, and why.
-    wrong: Option<(AuditorUpdate, AuditError)>,
-}
-
-/// Why updates lead to nothing.
-#[derive(Debug, Error)]
-enum Failure {
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    #[error("malformed AuditorUpdate: {0}")]
-    Malformed(#[from] DecodeError),
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error(transparent)]
-    Store(#[from] anyhow::Error),
 }
 
 /// Follows one directory.
@@ -138,28 +114,37 @@ impl Follower {
         record.url.clone_from(url);
         record.seen_at = now();
 
-        let path = format!("/v1/auditor-updates?from={}", record.replay.size());
-        let updates = self.fetch.get(url, &path, MAX_ANSWER).await?;
-        let replayed = self.replay(&record, &updates)?;
-        record.replay = replayed.replay;
-        self.store
-            .put_replayed(&record, &replayed.recent, &replayed.heads)?;
-        self.progress.moved.send_modify(|n| *n = n.wrapping_add(1));
-        if !replayed.heads.is_empty() {
-            tracing::debug!(url, size = record.replay.size(), "replayed");
+        let start = self.start(&record.config)?;
+        skip_to(&self.fetch, &self.store, &mut record, start).await?;
+        let begun = record.replay.size();
+        let path = format!("/v1/auditor-updates?from={begun}");
+        let mut updates = Updates::new(self.fetch.pieces(url, &path).await?);
+        loop {
+            let replayed = replay(&self.store, &record, &mut updates).await?;
+            record.replay = replayed.replay;
+            self.store
+                .put_replayed(&record, &replayed.recent, &replayed.heads)?;
+            self.progress.moved.send_modify(|n| *n = n.wrapping_add(1));
+            if let Some((update, error)) = replayed.wrong {
+                return self.accuse(record, &update, &error).await;
+            }
+            if replayed.is_all {
+                break;
+            }
         }
-        if let Some((update, error)) = replayed.wrong {
-            return self.accuse(record, &update, &error).await;
+        let is_new = record.replay.size() > begun;
+        if is_new {
+            tracing::debug!(url, size = record.replay.size(), "replayed");
         }
 
         let bytes = self.fetch.get(url, "/v1/tree-head", MAX_DESCRIPTOR).await?;
         let head = TreeHead::from_bytes(&bytes, &()).context("malformed tree head")?;
         let size = record.replay.size();
-        if head.tree_size > size && !updates.is_empty() {
+        if head.tree_size > size && is_new {
             return Ok(Outcome::Behind);
         }
         let lag = now().saturating_sub(record.replay.state.timestamp);
-        if !replayed.heads.is_empty() {
+        if is_new {
             self.store.note_lag(&record.fingerprint, now(), lag)?;
         }
         if head.tree_size > size {
@@ -197,61 +182,19 @@ impl Follower {
         Ok(Outcome::UpToDate)
     }
 
-    /// Replays updates that stand back to back, up to the first that is wrong.
-    fn replay(&self, record: &Record, updates: &[u8]) -> Result<Replayed, Failure> {
-        let config = &record.config;
-        let config_hash = config.hash()?;
-        let mut done = Replayed {
-            replay: record.replay.clone(),
-            recent: Recent::default(),
-            heads: Vec::new(),
-            wrong: None,
-        };
-        let may_remove = config.maximum_lifetime.is_some();
-        let mut reader = Reader::new(updates);
-        while !reader.is_empty() {
-            let update = AuditorUpdate::decode(&mut reader, &())?;
-            let next = done
-                .replay
-                .state
-                .apply(config, &update, |key, distinguished| {
-                    let added = match done.recent.added.get(key) {
-                        Some(position) => Some(*position),
-                        None => self.store.added(&record.fingerprint, key)?,
-                    };
-                    Ok::<_, Failure>(added > distinguished)
-                });
-            let next = match next {
-                Ok(next) => next,
-                Err(Failure::Audit(error)) => {
-                    done.wrong = Some((update, error));
-                    break;
-                }
-                Err(other) => return Err(other),
-            };
-            if may_remove {
-                let keys = update.added.iter();
-                let keys = keys.map(|leaf| (leaf.vrf_output, done.replay.size()));
-                done.recent.added.extend(keys);
-                done.recent.distinguished =
-                    done.replay.state.distinguished(config, update.timestamp);
-            }
-            let leaf = HeadRecord {
-                config_hash,
-                tree_size: next.size,
-                entry: LogEntry {
-                    timestamp: next.timestamp,
-                    prefix_tree: next.prefix_root,
+    /// Where replaying begins: as the settings say, else where the configuration does if it names
+    /// this auditor, else at the beginning.
+    fn start(&self, config: &Configuration) -> anyhow::Result<u64> {
+        Ok(match (self.followed.start, &config.mode) {
+            (Some(start), _) => start,
+            (
+                None,
+                DeploymentMode::ThirdPartyAuditing {
+                    auditor_start_pos, ..
                 },
-                root: next.root().ok_or(AuditError::Empty)?,
-            };
-            let leaf = leaf.leaf_hash()?;
-            done.replay.head_log.push(leaf);
-            let tree = done.replay.head_log.sized_root();
-            done.heads.push(ReplayedHead { tree, leaf });
-            done.replay.state = next;
-        }
-        Ok(done)
+            ) if self.key_for(config)?.is_some() => *auditor_start_pos,
+            _ => 0,
+        })
     }
 
     fn begin(

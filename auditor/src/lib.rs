@@ -13,5 +13,7 @@ pub mod follow;
 pub mod gossip;
 pub mod http;
 pub mod keys;
+mod replay;
 pub mod status;
 pub mod store;
+pub mod updates;

@@ -29,6 +29,8 @@ pub struct AuditorPlace {
     pub listen: String,
     /// Other lines of its settings.
     pub more: String,
+    /// Other lines about the directory.
+    pub of_directory: String,
 }
 
 impl AuditorPlace {
@@ -40,6 +42,7 @@ impl AuditorPlace {
             folder: folder.to_owned(),
             listen: TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string(),
             more: String::new(),
+            of_directory: String::new(),
         })
     }
 
@@ -67,11 +70,12 @@ impl AuditorPlace {
     fn write(&self, directory: &str) -> anyhow::Result<()> {
         let text = format!(
             "data_dir = {:?}\nname = {:?}\nlisten = \"{}\"\npoll = \"50ms\"\n{}\n\
-             [[directory]]\nurl = \"{directory}\"\n",
+             [[directory]]\nurl = \"{directory}\"\n{}",
             self.folder.join("auditor"),
             self.name,
             self.listen,
-            self.more
+            self.more,
+            self.of_directory
         );
         Ok(std::fs::write(self.folder.join("auditor.toml"), text)?)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use overt_tests::{Auditor, Server, User};
+use overt_tests::{Auditor, AuditorPlace, Server, User};
 
 const TOKEN: &str = "a token for these tests";
 
@@ -77,6 +77,28 @@ async fn users_are_served_what_the_auditor_signed() {
     assert!(error.contains("not-audited"), "{error}");
     let _auditor = Auditor::start(folder.path(), &url).unwrap();
     audited(async || user.search(&url, "alice", None).await).await;
+}
+
+#[tokio::test]
+async fn an_auditor_can_begin_at_a_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Auditor::public_key(folder.path()).unwrap();
+    let server = server(folder.path(), &key, "1h");
+    let _auditor = Auditor::start(folder.path(), &server.url).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    audited(async || user.own(&server.url, "alice").await).await;
+    for n in 0..12u8 {
+        user.update(&server.url, "alice", &[n]).await.unwrap();
+    }
+    let size = user.tree.as_ref().unwrap().tree_size();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut late = AuditorPlace::new("late.example.org", elsewhere.path()).unwrap();
+    late.of_directory = "start = 7\n".to_owned();
+    let late = late.start(&server.url).unwrap();
+    let replayed =
+        late.status(|s| s["tree_size"].as_u64() >= Some(size) && s["state"] == "followed");
+    let replayed = replayed.await.unwrap();
+    assert_eq!(replayed["suspicion"], serde_json::Value::Null);
 }
 
 /// Stands between auditor and directory; changes a byte of the entries once it is told to.
