@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::key::{SignerKey, VerifierKey};
+use overt_protocol::head_log::tree::SizedRoot;
 use overt_protocol::head_log::witness::{AddCheckpoint, Refusal};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::follow::{Progress, now};
-use crate::gossip::Gossip;
-use crate::store::{Record, Store, replayed};
+use crate::gossip::{Gossip, Verdict};
+use crate::store::{Record, Store, refused, replayed};
 
 /// What a cosignature states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,24 +116,28 @@ impl Cosigner {
         if let Some(reason) = record.as_ref().and_then(|record| record.refused.clone()) {
             return Err(Denied::Refused(reason));
         }
-        if let (Role::Auditor, Some(record)) = (self.role, &record) {
+        // What would be refused anyway does not wait.
+        let latest = self.store.cosigned(self.role.name(), origin)?;
+        let latest = latest.map_or(SizedRoot::empty(), |signed| signed.checkpoint().tree());
+        let decided = request.decide(&keys, &latest);
+        if let (Role::Auditor, Some(record), Ok(_)) = (self.role, &record, &decided) {
             self.catch_up(record, checkpoint.tree().size).await?;
         }
-        let done = self.cosign(&request, &keys, record.as_ref());
-        if let (
-            Err(Denied::OtherLog(_) | Denied::Refusal(Refusal::Inconsistent(_))),
-            Some(record),
-        ) = (&done, &record)
-        {
+        if let Some(record) = &record {
             // The log signed it: it may contradict another checkpoint that it signed.
             let compared = self
                 .gossip
                 .compare(record, &request.checkpoint, "log", None);
-            if let Err(error) = compared.await {
-                tracing::warn!(error = format!("{error:#}"), "not compared");
+            if let Verdict::Contradicts { .. } = compared.await? {
+                let now = self.store.by_origin(origin)?;
+                let refused = now.and_then(|record| record.refused);
+                return Err(match decided {
+                    Err(Refusal::Inconsistent(error)) => Refusal::Inconsistent(error).into(),
+                    _ => Denied::Refused(refused.unwrap_or_default()),
+                });
             }
         }
-        done
+        self.cosign(&request, &keys, record.as_ref())
     }
 
     fn keys_of(&self, origin: &str, record: Option<&Record>) -> Vec<VerifierKey> {
@@ -148,12 +153,12 @@ impl Cosigner {
     async fn catch_up(&self, record: &Record, size: u64) -> Result<(), Denied> {
         let deadline = Instant::now() + self.catch_up;
         let mut moved = self.progress.moved();
+        self.progress.wake();
         loop {
             moved.mark_unchanged();
             if self.store.replayed(&record.fingerprint, size)?.is_some() {
                 return Ok(());
             }
-            self.progress.wake();
             if tokio::time::timeout_at(deadline, moved.changed())
                 .await
                 .is_err()
@@ -176,6 +181,11 @@ impl Cosigner {
         self.store.cosign(self.role.name(), origin, |tx, latest| {
             let accepted = request.decide(keys, &latest)?;
             let tree = accepted.tree();
+            if let Some(record) = record
+                && let Some(reason) = refused(tx, &record.fingerprint)?
+            {
+                return Err(Denied::Refused(reason));
+            }
             if let (Role::Auditor, Some(record)) = (self.role, record)
                 && tree.size > 0
             {

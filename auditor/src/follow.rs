@@ -124,7 +124,9 @@ impl Follower {
             record.replay = replayed.replay;
             self.store
                 .put_replayed(&record, &replayed.recent, &replayed.heads)?;
-            self.progress.moved.send_modify(|n| *n = n.wrapping_add(1));
+            if !replayed.heads.is_empty() {
+                self.progress.moved.send_modify(|n| *n = n.wrapping_add(1));
+            }
             if let Some((update, error)) = replayed.wrong {
                 return self.accuse(record, &update, &error).await;
             }

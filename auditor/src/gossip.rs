@@ -86,6 +86,8 @@ pub struct Gossip {
     peers: Vec<Peer>,
     agreements: Mutex<BTreeMap<(String, String), Agreement>>,
     rejected: Mutex<BTreeSet<String>>,
+    /// By origin, the size up to which early checkpoints were compared with the replay.
+    compared: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Gossip {
@@ -98,6 +100,7 @@ impl Gossip {
             peers,
             agreements: Mutex::default(),
             rejected: Mutex::default(),
+            compared: Mutex::default(),
         })
     }
 
@@ -265,9 +268,31 @@ impl Gossip {
         Ok(Ok(Brought::Unrelated))
     }
 
+    /// Compares checkpoints that were brought before their entries were replayed.
+    pub async fn compare_early(&self, record: &Record) -> anyhow::Result<()> {
+        let origin = &record.descriptor.origin;
+        let from = lock(&self.compared).get(origin).copied().unwrap_or(0);
+        let to = record.replay.size();
+        let sizes = from.saturating_add(1)..=to;
+        for signed in self.store.differing(&record.fingerprint, origin, sizes)? {
+            // It is news now.
+            self.store.forget(&signed)?;
+            let compared = self.compare(record, &signed, "earlier", None).await;
+            if compared.is_err() {
+                self.store.remember(&signed)?;
+            }
+            compared?;
+        }
+        lock(&self.compared).insert(origin.clone(), to);
+        Ok(())
+    }
+
     /// Compares with every log's own checkpoint and with all peers, once.
     pub async fn look(&self, records: &[Record]) {
         for record in records.iter().filter(|record| record.refused.is_none()) {
+            if let Err(error) = self.compare_early(record).await {
+                tracing::warn!(url = record.url, "not compared: {error:#}");
+            }
             let compared = match self.fetch.checkpoint(&record.url, "/checkpoint").await {
                 Ok(signed) => self.compare(record, &signed, "log", None).await.map(drop),
                 Err(error) => Err(error),

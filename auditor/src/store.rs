@@ -2,6 +2,7 @@
 //! what it cosigned, and evidence for ever.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -437,6 +438,37 @@ impl Store {
         Ok((is_new, others))
     }
 
+    /// Checkpoints that are remembered, of sizes in this range that are replayed meanwhile and came to
+    /// other roots.
+    pub fn differing(
+        &self,
+        fingerprint: &str,
+        origin: &str,
+        sizes: RangeInclusive<u64>,
+    ) -> anyhow::Result<Vec<SignedCheckpoint>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT note FROM seen s JOIN replayed r ON r.size = s.size AND r.fingerprint = ?1
+             WHERE s.origin = ?2 AND s.size BETWEEN ?3 AND ?4 AND s.root <> r.root",
+        )?;
+        let (first, last) = (integer(*sizes.start())?, integer(*sizes.end())?);
+        let params = params![fingerprint, origin, first, last];
+        let notes = statement.query_map(params, |row| row.get::<_, Vec<u8>>(0))?;
+        notes
+            .map(|note| Ok(SignedCheckpoint::parse(&note?)?))
+            .collect()
+    }
+
+    /// Forgets a checkpoint.
+    pub fn forget(&self, signed: &SignedCheckpoint) -> anyhow::Result<()> {
+        let SizedRoot { size, root } = signed.checkpoint().tree();
+        self.lock().execute(
+            "DELETE FROM seen WHERE origin = ?1 AND size = ?2 AND root = ?3",
+            params![signed.checkpoint().origin(), integer(size)?, root],
+        )?;
+        Ok(())
+    }
+
     /// Keeps evidence against a directory, and refuses it from now on. Returns whether it is new.
     pub fn keep_evidence(
         &self,
@@ -598,6 +630,13 @@ impl Store {
     }
 }
 
+/// What was proved against a directory, within a transaction.
+pub fn refused(connection: &Connection, fingerprint: &str) -> anyhow::Result<Option<String>> {
+    let sql = "SELECT refused FROM directory WHERE fingerprint = ?1";
+    let refused = connection.query_row(sql, [fingerprint], |row| row.get(0));
+    Ok(refused.optional()?.flatten())
+}
+
 /// The head log of a directory at a size, within a transaction.
 pub fn replayed(
     connection: &Connection,
@@ -662,21 +701,29 @@ fn record(row: &Row<'_>) -> anyhow::Result<Record> {
 }
 
 fn put(tx: &Transaction<'_>, record: &Record) -> anyhow::Result<()> {
-    let old: Option<Vec<u8>> = tx
-        .query_row(
-            "SELECT head FROM directory WHERE fingerprint = ?1",
-            [&record.fingerprint],
-            |row| row.get(0),
-        )
-        .optional()?
-        .flatten();
-    if let Some(old) = old {
-        let old = AuditorTreeHead::from_bytes(&old, &()).context("the signed head is damaged")?;
-        let new = record.head.as_ref();
-        let follows = new.is_some_and(|new| *new == old || new.tree_size > old.tree_size);
-        ensure!(follows, "a signed head would be taken back");
-    }
     let head = record.head.as_ref().map(Encode::to_bytes).transpose()?;
+    let row: Option<(Option<Vec<u8>>, bool)> = tx
+        .query_row(
+            "SELECT head, refused IS NOT NULL FROM directory WHERE fingerprint = ?1",
+            [&record.fingerprint],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    if let Some((old, is_refused)) = row
+        && old != head
+    {
+        ensure!(
+            !is_refused,
+            "the directory is refused: nothing more of it is signed"
+        );
+        if let Some(old) = old {
+            let old = AuditorTreeHead::from_bytes(&old, &());
+            let old = old.context("the signed head is damaged")?;
+            let new = record.head.as_ref();
+            let follows = new.is_some_and(|new| new.tree_size > old.tree_size);
+            ensure!(follows, "a signed head would be taken back");
+        }
+    }
     let tree_head = record
         .tree_head
         .as_ref()

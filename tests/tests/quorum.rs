@@ -390,3 +390,40 @@ async fn people_see_who_cosigned_and_who_did_not() {
     }
     panic!("the directory does not heal");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_face_that_was_shown_early_is_not_forgotten() {
+    let world = World::new();
+    let server = world.server();
+    let url = server.url.clone();
+    let auditors = world.auditors(&url);
+    wait_for(&url, "/readyz").await;
+    let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+    user.own(&url, "alice").await.unwrap();
+    let origin = descriptor(&url).await.origin;
+    let note = wait_for(&url, "/checkpoint").await;
+    let shown = SignedCheckpoint::parse(&note).unwrap();
+    let next = SizedRoot {
+        size: shown.checkpoint().tree().size + 1,
+        root: [7; 32],
+    };
+    let next = Checkpoint::new(&origin, next).unwrap();
+    let next = SignedCheckpoint::sign(next, &log_keys(&world, &origin)).unwrap();
+    // Nobody can tell yet.
+    let brought = post(&auditors[0].status, "/gossip/checkpoint", next.to_string());
+    let (status, said) = brought.await;
+    assert_eq!((status, said.contains("later")), (202, true), "{said}");
+    // The log grows, with another head of that size: no auditor that knows both cosigns it.
+    let _ = user.update(&url, "alice", b"value").await;
+    let status = auditors[0]
+        .status(|s| s["state"] == "refused")
+        .await
+        .unwrap();
+    let id = status["evidence"][0]["id"].as_str().unwrap();
+    let path = format!("/gossip/evidence/{id}");
+    let file = wait_for(&world.places[0].url(), &path).await;
+    let finding = Evidence::parse(&file).unwrap().verify().unwrap();
+    assert_eq!(finding.code, "two-checkpoints");
+    let cosigned = latest(&world.places[0], "auditor", &origin).await.unwrap();
+    assert!(cosigned.checkpoint().tree().size <= shown.checkpoint().tree().size);
+}
