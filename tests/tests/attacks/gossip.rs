@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use overt_protocol::evidence::Evidence;
-use overt_tests::{Auditor, AuditorPlace, Program};
+use overt_tests::{Auditor, AuditorPlace, Program, User};
 
-use crate::fork::{Fork, copy, free_address, get, publish, start_at, wait_until_published};
+use crate::fork::{Fork, TOKEN, copy, free_address, get, publish, start_at, wait_until_published};
 use crate::{Noticed, prove};
 
 /// The files that an auditor keeps and gives to everybody.
@@ -64,9 +64,13 @@ async fn two_auditors_that_are_shown_two_logs() {
     let (face, face_of_other) = (start(0), start(1));
     let other = places[1].start(&face_of_other.url).unwrap();
     wait_until_published(&face_of_other.url).await;
-    publish(&face.url, "alice", &["hers"]).await;
     let since = Instant::now();
-    publish(&face_of_other.url, "alice", &["theirs"]).await;
+    for (face, value) in [(&face, "hers"), (&face_of_other, "theirs")] {
+        let mut user = User::new(&face.url, Some(TOKEN)).await.unwrap();
+        user.own(&face.url, "alice").await.unwrap();
+        // An auditor may have noticed before it is published.
+        let _ = user.update(&face.url, "alice", value.as_bytes()).await;
+    }
     for auditor in [&one, &other] {
         let refuses = |said: &serde_json::Value| said["state"] == "refused";
         auditor.status(refuses).await.unwrap();
