@@ -161,6 +161,7 @@ impl AuditorState {
     /// All steps but the fifth.
     fn replay(&self, update: &AuditorUpdate) -> Result<Self, AuditError> {
         let position = self.size;
+        self.check_time(update.timestamp)?;
         if !is_ascending(&update.added) || !is_ascending(&update.removed) {
             return Err(AuditError::Order(position));
         }
@@ -179,13 +180,7 @@ impl AuditorState {
     /// position on (`auditor_start_pos`): what came before is taken as the log states it.
     pub fn append(&self, entry: &LogEntry) -> Result<Self, AuditError> {
         let (position, timestamp) = (self.size, entry.timestamp);
-        if timestamp < self.timestamp {
-            return Err(AuditError::Timestamp {
-                position,
-                timestamp,
-                previous: self.timestamp,
-            });
-        }
+        self.check_time(timestamp)?;
         let (full_subtrees, _) = append_leaf(position, &self.full_subtrees, leaf_value(entry));
         let size = position.saturating_add(1);
         let known: Vec<(u64, u64)> = frontier(position).zip(self.frontier.clone()).collect();
@@ -200,6 +195,18 @@ impl AuditorState {
             prefix_root: entry.prefix_tree,
             full_subtrees,
         })
+    }
+
+    fn check_time(&self, timestamp: u64) -> Result<(), AuditError> {
+        let (position, previous) = (self.size, self.timestamp);
+        match timestamp >= previous {
+            true => Ok(()),
+            false => Err(AuditError::Timestamp {
+                position,
+                timestamp,
+                previous,
+            }),
+        }
     }
 
     /// What the head log says of the directory at this size (see [`HeadRecord`]); none if the log is
