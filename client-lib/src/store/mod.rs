@@ -257,24 +257,17 @@ impl Store {
     /// A store that an application keeps, such as in its own encrypted database. Nothing is written
     /// to disk by this library.
     pub fn in_vault(vault: impl Vault + 'static) -> Result<Self, StoreError> {
-        let connection = Connection::open_in_memory()?;
-        let image = vault.load().map_err(StoreError::Vault)?;
-        let mut store = match &image {
-            None => Self::prepare(connection)?,
-            Some(image) => {
-                let mut connection = connection;
-                restore(&mut connection, image)?;
-                Self::prepare(connection)?
-            }
-        };
-        let image = match image {
-            Some(image) => image,
-            None => {
-                let image = store.image()?;
-                vault.save(&image).map_err(StoreError::Vault)?;
-                image
-            }
-        };
+        let mut connection = Connection::open_in_memory()?;
+        let loaded = vault.load().map_err(StoreError::Vault)?;
+        if let Some(loaded) = &loaded {
+            restore(&mut connection, loaded)?;
+        }
+        let mut store = Self::prepare(connection)?;
+        let image = store.image()?;
+        // It is new, or of an older format.
+        if loaded.as_ref() != Some(&image) {
+            vault.save(&image).map_err(StoreError::Vault)?;
+        }
         store.vault = Some(Kept {
             vault: Box::new(vault),
             image: Mutex::new(image),
@@ -302,7 +295,7 @@ impl Store {
                     "ALTER TABLE directory ADD COLUMN policy BLOB;
                      ALTER TABLE directory ADD COLUMN witnessed TEXT;
                      -- No openings of what was looked up so far.
-                     UPDATE contact SET state = state || x'00000000';",
+                     UPDATE contact SET state = CAST(state || x'00000000' AS BLOB);",
                 )?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             }

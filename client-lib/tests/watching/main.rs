@@ -12,4 +12,5 @@ mod overdue;
 mod pending;
 mod strangers;
 mod two_logs;
+mod upgrade;
 mod vault;

@@ -10,7 +10,7 @@ use crate::directory::{At, RMW, World};
 
 /// Keeps the state encrypted, after a fashion; out of order when told to be.
 #[derive(Clone, Default)]
-struct Safe {
+pub(crate) struct Safe {
     row: Arc<Mutex<Option<Vec<u8>>>>,
     is_broken: Arc<AtomicBool>,
 }
@@ -23,6 +23,10 @@ fn cipher(bytes: &[u8]) -> Vec<u8> {
 impl Safe {
     fn encrypted(&self) -> Vec<u8> {
         self.row.lock().unwrap().clone().unwrap()
+    }
+
+    pub(crate) fn set_broken(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
     }
 }
 
@@ -88,7 +92,7 @@ async fn what_the_vault_does_not_take_did_not_happen() {
     alice.register("alice", b"a key").await.unwrap();
     let (kept, tree) = (safe.encrypted(), alice.store().tree(&world.url).unwrap());
     world.grow(RMW);
-    safe.is_broken.store(true, Ordering::SeqCst);
+    safe.set_broken();
     let error = alice.lookup("alice").await.unwrap_err();
     assert!(
         matches!(error, ClientError::Store(StoreError::Vault(_))),
