@@ -12,7 +12,7 @@ use overt_protocol::head_log::witness::{AddCheckpoint, Refusal};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::follow::{Progress, now};
+use crate::follow::Progress;
 use crate::gossip::{Gossip, Verdict};
 use crate::store::{Record, Store, refused, replayed};
 
@@ -198,7 +198,7 @@ impl Cosigner {
                     }
                 }
             }
-            let signed = accepted.cosign(&self.keys, now() / 1000);
+            let signed = accepted.cosign(&self.keys, self.gossip.clock.now() / 1000);
             let (lines, signed): (String, SignedCheckpoint) =
                 signed.map_err(|error| Denied::Failed(error.into()))?;
             Ok((signed, lines))

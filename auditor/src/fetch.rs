@@ -1,35 +1,25 @@
-//! Getting things from strangers: bounded in bytes and time, no redirects.
+//! Getting things from strangers: bounded in bytes.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use futures_util::stream::{self, StreamExt};
+use axum::http::Request;
+use futures_util::StreamExt;
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::note::MAX_NOTE_LEN;
 use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
 use overt_protocol::head_log::tile::{FULL_WIDTH, Tile, TilePath, parse_bundle};
 
-use crate::updates::Pieces;
+use crate::transport::{Pieces, Transport};
 
 /// Bytes of a tile or a bundle of entries at most.
 pub(crate) const MAX_TILE: usize = 1 << 20;
 
-/// An HTTP client.
-#[derive(Debug, Clone)]
-pub struct Fetch(reqwest::Client);
+/// Asks others.
+#[derive(Clone)]
+pub struct Fetch(pub Arc<dyn Transport>);
 
 impl Fetch {
-    /// A client with connections of its own.
-    pub fn new() -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("overt-auditor/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(60))
-            .build()?;
-        Ok(Self(http))
-    }
-
     /// Gets at most `limit` bytes.
     pub async fn get(&self, url: &str, path: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
         let mut pieces = self.pieces(url, path).await?;
@@ -43,32 +33,28 @@ impl Fetch {
 
     /// Gets the pieces of an answer as they come, without end if the other side so wants.
     pub async fn pieces(&self, url: &str, path: &str) -> anyhow::Result<Pieces> {
-        let url = format!("{}{path}", url.trim_end_matches('/'));
-        let answer = self.0.get(url).send().await?.error_for_status()?;
-        let pieces = stream::try_unfold(answer, async |mut answer| {
-            let piece = answer.chunk().await?;
-            Ok(piece.map(|piece| (piece.to_vec(), answer)))
-        });
-        Ok(pieces.boxed())
+        let request = Request::get(address(url, path)).body(Vec::new())?;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> anyhow::Result<Pieces> {
+        let uri = request.uri().clone();
+        let answer = self.0.send(request).await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{uri} answered {status}");
+        Ok(answer.into_body())
     }
 
     /// Posts a body; the answer must be a success.
     pub async fn post(&self, url: &str, path: &str, body: Vec<u8>) -> anyhow::Result<()> {
-        let url = format!("{}{path}", url.trim_end_matches('/'));
-        self.0
-            .post(url)
-            .body(body)
-            .send()
-            .await?
-            .error_for_status()?;
-        Ok(())
+        let request = Request::post(address(url, path)).body(body)?;
+        self.send(request).await.map(drop)
     }
 
     /// Posts a JSON document.
     pub async fn post_json(&self, url: &str, body: String) -> anyhow::Result<()> {
-        let request = self.0.post(url).header("content-type", "application/json");
-        request.body(body).send().await?.error_for_status()?;
-        Ok(())
+        let request = Request::post(url).header("content-type", "application/json");
+        self.send(request.body(body.into_bytes())?).await.map(drop)
     }
 
     /// A checkpoint; nothing is verified.
@@ -103,4 +89,8 @@ impl Fetch {
         let record = bundle.into_iter().nth(usize::try_from(place)?);
         Ok((proof, record.context("the bundle has no such entry")?))
     }
+}
+
+fn address(url: &str, path: &str) -> String {
+    format!("{}{path}", url.trim_end_matches('/'))
 }

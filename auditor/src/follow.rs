@@ -1,7 +1,7 @@
 //! Following one directory: fetch, replay, compare, remember, sign, deliver.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use overt_protocol::auditor::AuditError;
@@ -13,7 +13,6 @@ use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, TreeHea
 use tokio::sync::watch;
 
 use crate::config::Followed;
-use crate::fetch::Fetch;
 use crate::gossip::Gossip;
 use crate::replay::{replay, skip_to};
 use crate::store::{Record, Replay, Store};
@@ -63,7 +62,6 @@ impl Progress {
 
 /// Follows one directory.
 pub struct Follower {
-    fetch: Fetch,
     store: Arc<Store>,
     gossip: Arc<Gossip>,
     progress: Arc<Progress>,
@@ -78,21 +76,21 @@ impl Follower {
         progress: &Arc<Progress>,
         followed: Followed,
         seed: zeroize::Zeroizing<[u8; 32]>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
-            fetch: Fetch::new()?,
+    ) -> Self {
+        Self {
             store: Arc::clone(&gossip.store),
             gossip: Arc::clone(gossip),
             progress: Arc::clone(progress),
             followed,
             seed,
-        })
+        }
     }
 
     /// Looks at the directory once. Errors are faults of the network or of this machine.
     pub async fn look(&self) -> anyhow::Result<Outcome> {
         let url = &self.followed.url;
         let json = self
+            .gossip
             .fetch
             .get(url, "/v1/descriptor", MAX_DESCRIPTOR)
             .await?;
@@ -112,13 +110,13 @@ impl Follower {
             return Ok(Outcome::Refused);
         }
         record.url.clone_from(url);
-        record.seen_at = now();
+        record.seen_at = self.gossip.clock.now();
 
         let start = self.start(&record.config)?;
-        skip_to(&self.fetch, &self.store, &mut record, start).await?;
+        skip_to(&self.gossip.fetch, &self.store, &mut record, start).await?;
         let begun = record.replay.size();
         let path = format!("/v1/auditor-updates?from={begun}");
-        let mut updates = Updates::new(self.fetch.pieces(url, &path).await?);
+        let mut updates = Updates::new(self.gossip.fetch.pieces(url, &path).await?);
         loop {
             let replayed = replay(&self.store, &record, &mut updates).await?;
             record.replay = replayed.replay;
@@ -139,15 +137,24 @@ impl Follower {
             tracing::debug!(url, size = record.replay.size(), "replayed");
         }
 
-        let bytes = self.fetch.get(url, "/v1/tree-head", MAX_DESCRIPTOR).await?;
+        let bytes = self
+            .gossip
+            .fetch
+            .get(url, "/v1/tree-head", MAX_DESCRIPTOR)
+            .await?;
         let head = TreeHead::from_bytes(&bytes, &()).context("malformed tree head")?;
         let size = record.replay.size();
         if head.tree_size > size && is_new {
             return Ok(Outcome::Behind);
         }
-        let lag = now().saturating_sub(record.replay.state.timestamp);
+        let lag = self
+            .gossip
+            .clock
+            .now()
+            .saturating_sub(record.replay.state.timestamp);
         if is_new {
-            self.store.note_lag(&record.fingerprint, now(), lag)?;
+            self.store
+                .note_lag(&record.fingerprint, self.gossip.clock.now(), lag)?;
         }
         if head.tree_size > size {
             bail!(
@@ -161,8 +168,12 @@ impl Follower {
                  restored from a backup, which it must not be.",
                 head.tree_size
             );
-            self.store
-                .suspect(&mut record, "head-went-back", &text, now())?;
+            self.store.suspect(
+                &mut record,
+                "head-went-back",
+                &text,
+                self.gossip.clock.now(),
+            )?;
             return Ok(Outcome::Suspicious);
         }
         if let Err(error) = record.replay.state.check_head(&record.config, &head) {
@@ -171,7 +182,7 @@ impl Follower {
                  ({error}). Either may have been altered on the way."
             );
             self.store
-                .suspect(&mut record, error.check(), &text, now())?;
+                .suspect(&mut record, error.check(), &text, self.gossip.clock.now())?;
             return Ok(Outcome::Suspicious);
         }
         record.tree_head = Some(head);
@@ -237,7 +248,7 @@ impl Follower {
             tree_head: None,
             refused: None,
             suspicion: None,
-            seen_at: now(),
+            seen_at: self.gossip.clock.now(),
         })
     }
 
@@ -262,7 +273,10 @@ impl Follower {
         }
         let head = record.head.context("nothing was signed")?;
         let body = head.to_bytes()?;
-        self.fetch.post(&record.url, "/v1/auditor-head", body).await
+        self.gossip
+            .fetch
+            .post(&record.url, "/v1/auditor-head", body)
+            .await
     }
 
     /// An update that no honest log gives. It is not signed, so that by itself it proves nothing: the
@@ -290,7 +304,7 @@ impl Follower {
                      may have been altered on the way."
                 );
                 self.store
-                    .suspect(&mut record, error.check(), &text, now())?;
+                    .suspect(&mut record, error.check(), &text, self.gossip.clock.now())?;
                 Ok(Outcome::Suspicious)
             }
         }
@@ -302,8 +316,9 @@ impl Follower {
         update: &AuditorUpdate,
     ) -> anyhow::Result<Vec<Evidence>> {
         let size = record.replay.size();
-        let first = self.fetch.proven_record(&record.url, size).await?;
+        let first = self.gossip.fetch.proven_record(&record.url, size).await?;
         let second = self
+            .gossip
             .fetch
             .proven_record(&record.url, size.saturating_add(1))
             .await?;
@@ -340,10 +355,4 @@ pub async fn follow(follower: Follower, poll: Duration) {
 pub fn jittered(pause: Duration) -> Duration {
     let spread = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
     pause.mul_f64(0.8 + 0.4 * spread)
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use overt_protocol::clock::Clock;
 use overt_protocol::evidence::{Accused, Evidence, EvidenceError, Finding, Head, MAX_EVIDENCE_LEN};
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Peer;
 use crate::fetch::Fetch;
-use crate::follow::now;
 use crate::store::{Record, Store};
 
 /// Files fetched from a peer at one look.
@@ -82,7 +82,10 @@ pub struct Gossip {
     pub store: Arc<Store>,
     /// Refuses what comes too fast.
     pub limit: DefaultDirectRateLimiter,
-    fetch: Fetch,
+    /// How others are asked.
+    pub fetch: Fetch,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     peers: Vec<Peer>,
     agreements: Mutex<BTreeMap<(String, String), Agreement>>,
     rejected: Mutex<BTreeSet<String>>,
@@ -92,16 +95,17 @@ pub struct Gossip {
 
 impl Gossip {
     /// Compares with these peers.
-    pub fn new(store: Arc<Store>, peers: Vec<Peer>) -> anyhow::Result<Self> {
-        Ok(Self {
+    pub fn new(store: Arc<Store>, fetch: Fetch, clock: Arc<dyn Clock>, peers: Vec<Peer>) -> Self {
+        Self {
             store,
             limit: RateLimiter::direct(Quota::per_second(RATE)),
-            fetch: Fetch::new()?,
+            fetch,
+            clock,
             peers,
             agreements: Mutex::default(),
             rejected: Mutex::default(),
             compared: Mutex::default(),
-        })
+        }
     }
 
     /// How each peer compares, by peer and origin.
@@ -159,8 +163,12 @@ impl Gossip {
             tree.size
         );
         tracing::error!(url = record.url, "SUSPICION: {text}");
-        self.store
-            .say(&record.fingerprint, "checkpoint-differs", &text, now())?;
+        self.store.say(
+            &record.fingerprint,
+            "checkpoint-differs",
+            &text,
+            self.clock.now(),
+        )?;
         Ok(Verdict::Differs)
     }
 
@@ -229,9 +237,9 @@ impl Gossip {
     pub fn keep(&self, record: &Record, evidence: &Evidence, source: &str) -> anyhow::Result<bool> {
         let finding = evidence.verify()?;
         let fingerprint = &record.fingerprint;
-        let is_new = self
-            .store
-            .keep_evidence(fingerprint, evidence, &finding, source, now())?;
+        let is_new =
+            self.store
+                .keep_evidence(fingerprint, evidence, &finding, source, self.clock.now())?;
         if is_new {
             tracing::error!(
                 url = record.url,
@@ -325,7 +333,7 @@ impl Gossip {
         let mut agreement = Agreement {
             tree_size: None,
             verdict: None,
-            at: now(),
+            at: self.clock.now(),
         };
         match self.fetch.checkpoint(&peer.url, &path).await {
             Ok(signed) => {

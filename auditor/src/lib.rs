@@ -6,6 +6,7 @@
 //! from then on: the statements are kept as evidence, and nothing more of it is signed. What is wrong
 //! and proves nothing is a suspicion: it is said, and ends when all is in order again.
 
+mod auditor;
 pub mod config;
 pub mod cosign;
 pub mod fetch;
@@ -16,4 +17,7 @@ pub mod keys;
 mod replay;
 pub mod status;
 pub mod store;
+pub mod transport;
 pub mod updates;
+
+pub use auditor::{Auditor, World};

@@ -1,25 +1,20 @@
 //! The `overt-auditor` command.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use overt_auditor::config::Settings;
-use overt_auditor::cosign::{Cosigner, Role};
-use overt_auditor::fetch::Fetch;
-use overt_auditor::follow::{Follower, Progress, follow, jittered};
-use overt_auditor::gossip::Gossip;
-use overt_auditor::http::{Api, router};
+use overt_auditor::cosign::Role;
 use overt_auditor::keys;
-use overt_auditor::status::Status;
-use overt_auditor::store::Store;
+use overt_auditor::transport::Http;
+use overt_auditor::{Auditor, World};
+use overt_protocol::clock::SystemClock;
 use overt_protocol::suite::{CipherSuite, SigningKey};
 use tracing_subscriber::EnvFilter;
 
@@ -130,47 +125,15 @@ fn policy(settings: &Settings) -> anyhow::Result<String> {
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
-    let seed = keys::load(&settings.data_dir, keys::AUDITOR)?;
-    let store = Arc::new(Store::open(&settings.data_dir)?);
-    let gossip = Arc::new(Gossip::new(Arc::clone(&store), settings.peers.clone())?);
-    let progress = Arc::new(Progress::default());
-    let mut logs = HashMap::new();
-    for log in &settings.logs {
-        let keys = log.verifier_keys()?;
-        let origin = keys.first().map_or("", |key| key.name()).to_owned();
-        logs.insert(origin, keys);
-    }
-    let cosigner = |role: Role, logs: HashMap<_, _>| {
-        anyhow::Ok(Cosigner {
-            role,
-            keys: keys::cosigner(&settings.data_dir, &settings.name, role.name())?,
-            logs,
-            catch_up: settings.catch_up,
-            store: Arc::clone(&store),
-            gossip: Arc::clone(&gossip),
-            progress: Arc::clone(&progress),
-        })
-    };
-    let api = Arc::new(Api {
-        auditor: cosigner(Role::Auditor, HashMap::new())?,
-        witness: cosigner(Role::Witness, logs)?,
-        gossip: Arc::clone(&gossip),
-        store: Arc::clone(&store),
-        status: Status {
-            name: settings.name.clone(),
-            urls: settings.directories.iter().map(|d| d.url.clone()).collect(),
-            gossip: Arc::clone(&gossip),
-            store: Arc::clone(&store),
-        },
+    let world = World {
+        clock: Arc::new(SystemClock),
+        transport: Arc::new(Http::new()?),
         metrics: PrometheusBuilder::new()
             .install_recorder()
             .context("metrics")?,
-    });
-    let mut work = Vec::new();
-    for directory in &settings.directories {
-        let follower = Follower::new(&gossip, &progress, directory.clone(), seed.clone())?;
-        work.push(follow(follower, settings.poll));
-    }
+    };
+    let auditor = Auditor::open(&settings, world)?;
+    let app = auditor.router();
     let serve = async {
         let Some(listen) = settings.listen else {
             return std::future::pending().await;
@@ -180,51 +143,14 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen on {listen}"))?;
         let url = format!("http://{}", listener.local_addr()?);
         tracing::info!(url, "status page, cosigning and gossip");
-        axum::serve(listener, router(api)).await?;
+        axum::serve(listener, app).await?;
         anyhow::Ok(())
     };
     tracing::info!(directories = settings.directories.len(), "following");
     tokio::select! {
         result = serve => result,
-        _ = futures_util::future::join_all(work) => std::future::pending().await,
-        result = compare(&store, &gossip, settings.poll) => result,
-        result = deliver(&store, settings.webhook.clone(), settings.poll) => result,
+        result = auditor.work() => result,
         () = stopped() => Ok(()),
-    }
-}
-
-/// Compares for ever.
-async fn compare(store: &Store, gossip: &Gossip, poll: Duration) -> anyhow::Result<()> {
-    loop {
-        gossip.look(&store.records()?).await;
-        tokio::time::sleep(jittered(poll)).await;
-    }
-}
-
-/// Delivers alarms for ever, each until it has arrived.
-async fn deliver(store: &Store, webhook: Option<String>, poll: Duration) -> anyhow::Result<()> {
-    let Some(webhook) = webhook else {
-        return std::future::pending().await;
-    };
-    let fetch = Fetch::new()?;
-    loop {
-        for alarm in store.alarms(true)?.iter().rev() {
-            let body = serde_json::json!({
-                "number": alarm.number,
-                "fingerprint": alarm.fingerprint,
-                "at_ms": alarm.at,
-                "code": alarm.code,
-                "text": alarm.text,
-            });
-            match fetch.post_json(&webhook, body.to_string()).await {
-                Ok(()) => store.delivered(alarm.number)?,
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "an alarm did not arrive");
-                    break;
-                }
-            }
-        }
-        tokio::time::sleep(jittered(poll)).await;
     }
 }
 

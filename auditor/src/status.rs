@@ -7,7 +7,6 @@ use overt_protocol::evidence::Evidence;
 use serde_json::{Value, json};
 
 use crate::cosign::Role;
-use crate::follow::now;
 use crate::gossip::{Agreement, Gossip, Verdict};
 use crate::store::{Record, Store};
 
@@ -68,7 +67,7 @@ impl Status {
             "witnessed_size": cosigned(Role::Witness)?,
             "refused": record.refused,
             "suspicion": record.suspicion,
-            "seen_ms_ago": now().saturating_sub(record.seen_at),
+            "seen_ms_ago": self.gossip.clock.now().saturating_sub(record.seen_at),
             "peers": peers,
             "evidence": evidence,
         }))
@@ -122,10 +121,15 @@ impl Status {
             },
             escape(&record.url),
             record.replay.size(),
-            span(now().saturating_sub(record.replay.state.timestamp)),
+            span(
+                self.gossip
+                    .clock
+                    .now()
+                    .saturating_sub(record.replay.state.timestamp)
+            ),
             size(Role::Auditor)?,
             size(Role::Witness)?,
-            span(now().saturating_sub(record.seen_at)),
+            span(self.gossip.clock.now().saturating_sub(record.seen_at)),
             record.fingerprint,
             state = state(record),
         )?;

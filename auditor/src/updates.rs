@@ -1,9 +1,11 @@
 //! `AuditorUpdate`s as they come over the network.
 
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::StreamExt;
 use overt_protocol::codec::{Decode, DecodeError, Reader};
 use overt_protocol::wire::AuditorUpdate;
 use thiserror::Error;
+
+use crate::transport::Pieces;
 
 /// Why there is no next update.
 #[derive(Debug, Error)]
@@ -15,9 +17,6 @@ pub enum UpdatesError {
     #[error("malformed AuditorUpdate: {0}")]
     Malformed(#[from] DecodeError),
 }
-
-/// The pieces of an answer.
-pub type Pieces = BoxStream<'static, anyhow::Result<Vec<u8>>>;
 
 /// Updates that stand back to back in an answer. Holds about one of them, which has less than 11 MB:
 /// its vectors have at most 65,535 elements each.

@@ -18,6 +18,7 @@
 )]
 
 pub mod auditor;
+pub mod clock;
 pub mod codec;
 pub mod combined;
 pub mod descriptor;

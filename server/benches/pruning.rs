@@ -4,7 +4,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use overt_protocol::clock::SystemClock;
 use overt_protocol::provider::{Retention, Tip, append};
 use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::wire::{Configuration, DeploymentMode, PrefixLeaf, TreeHead, UpdateValue};
@@ -58,7 +60,7 @@ fn grow(folder: &Path, entries: u64, lifetime: Option<u64>) -> Vec<f64> {
     let retention = Retention::of(&config);
     let store = SqliteStore::open(&folder.join(format!("{lifetime:?}"))).expect("store");
     store.prepare_retention().expect("store");
-    let shared = Shared::new(store, config, vrf, 64 << 20);
+    let shared = Shared::new(store, config, vrf, Arc::new(SystemClock), 64 << 20);
     let mut retirement = retention.map(|retention| Retirement::new(retention, 0));
     let mut tip = Tip::empty();
     let mut sizes = Vec::new();

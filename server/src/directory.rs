@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use overt_protocol::clock::Clock;
 use overt_protocol::codec::Encode;
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::log_tree::Subtree;
@@ -20,7 +21,6 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use crate::error::DirectoryError;
-use crate::sequencer::now;
 use crate::store::{Reader, Store, StoreError, VersionRow};
 
 /// Heads of the auditor that wait for publication.
@@ -35,6 +35,8 @@ pub struct Shared<S> {
     pub config: Configuration,
     /// The VRF key.
     pub vrf: VrfSecretKey,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     paths: Cache<LeafId, Arc<LeafPath>, PathWeight>,
     proofs: Cache<VrfCacheKey, Arc<(HashValue, Vec<u8>)>, ProofWeight>,
     /// What auditors see.
@@ -71,13 +73,20 @@ impl Weighter<VrfCacheKey, Arc<(HashValue, Vec<u8>)>> for ProofWeight {
 
 impl<S: Store> Shared<S> {
     /// `cache_bytes` bounds the memory of all caches together.
-    pub fn new(store: S, config: Configuration, vrf: VrfSecretKey, cache_bytes: u64) -> Self {
+    pub fn new(
+        store: S,
+        config: Configuration,
+        vrf: VrfSecretKey,
+        clock: Arc<dyn Clock>,
+        cache_bytes: u64,
+    ) -> Self {
         let half = cache_bytes / 2;
         let items = |each: u64| usize::try_from(half / each).unwrap_or(usize::MAX).max(16);
         Self {
             store,
             config,
             vrf,
+            clock,
             paths: Cache::with_weighter(items(800), half, PathWeight),
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             durable: ArcSwapOption::empty(),
@@ -219,7 +228,7 @@ impl<S: Store> Shared<S> {
 
     /// How old the published head is, in milliseconds.
     fn age(&self) -> Result<u64, DirectoryError> {
-        Ok(now().saturating_sub(self.rightmost_timestamp()?))
+        Ok(self.clock.now().saturating_sub(self.rightmost_timestamp()?))
     }
 
     fn rightmost_timestamp(&self) -> Result<u64, DirectoryError> {

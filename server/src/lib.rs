@@ -28,6 +28,7 @@ pub mod head_log;
 pub mod http;
 pub mod keys;
 pub mod mirror;
+pub mod open;
 pub mod operator;
 pub mod prune;
 pub mod publish;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use overt_protocol::clock::{Clock, SystemClock};
 use overt_server::config::{AccessPolicy, LogFormat, Role, Settings};
 use overt_server::operator;
-use overt_server::sequencer::now;
 use overt_server::store::{SqliteStore, Store};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -230,7 +230,7 @@ fn delete(settings: &Settings, label: &str, version: Option<u32>, yes: bool) -> 
     anyhow::ensure!(path.exists(), "there is no directory at {}", path.display());
     let store = SqliteStore::open(&path)?;
     let versions = match yes {
-        true => store.delete(label.as_bytes(), version, now())?,
+        true => store.delete(label.as_bytes(), version, SystemClock.now())?,
         false => store.values_of(label.as_bytes(), version)?,
     };
     let what = match yes {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use overt_protocol::clock::SystemClock;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::prefix_tree::LeafPaths;
@@ -110,7 +111,13 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
         bail!("private_keys are not those of the configuration");
     }
     let store = SqliteStore::open(&scratch.0.join("overt.sqlite3"))?;
-    let shared = Arc::new(Shared::new(store, config, vrf, 64 << 20));
+    let shared = Arc::new(Shared::new(
+        store,
+        config,
+        vrf,
+        Arc::new(SystemClock),
+        64 << 20,
+    ));
     let mut tip = Tip::empty();
     let mut heads = Vec::new();
     let log = vectors["log"].as_array().context("`log` is not a list")?;

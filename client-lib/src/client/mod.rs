@@ -19,8 +19,9 @@ mod wave;
 mod witnessed;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+pub use overt_protocol::clock::{Clock, SystemClock};
 use overt_protocol::codec::Encode;
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::user::{TreeState, TreeView, Verifier};
@@ -42,23 +43,6 @@ pub use publish::{Entry, Intent, Published};
 pub use watch::Pace;
 use wave::Ask;
 pub use witnessed::Witnessed;
-
-/// Tells the time.
-pub trait Clock: Send + Sync {
-    /// Milliseconds since the Unix epoch.
-    fn now(&self) -> u64;
-}
-
-/// The machine's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-    }
-}
 
 /// What verifying cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,9 +4,10 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
+use overt_protocol::clock::SystemClock;
 use overt_protocol::codec::Encode;
 use overt_protocol::prefix_tree::LeafPaths;
 use overt_protocol::provider::{self, Tip, append};
@@ -79,7 +80,7 @@ impl Log {
         };
         let store = SqliteStore::open(&folder.join(format!("{labels}.sqlite3"))).expect("store");
         let mut log = Self {
-            shared: Shared::new(store, config.clone(), vrf, CACHE),
+            shared: Shared::new(store, config.clone(), vrf, Arc::new(SystemClock), CACHE),
             verifier: Verifier::new(config).expect("a valid configuration"),
             labels,
             now: 0,

@@ -10,7 +10,6 @@ use overt_protocol::descriptor::Descriptor;
 use serde_json::json;
 
 use crate::http::{Api, Code, Problem};
-use crate::sequencer::now;
 use crate::store::{Reader, Store};
 
 pub(super) async fn descriptor<S: Store>(State(api): State<Arc<Api<S>>>) -> Json<Descriptor> {
@@ -33,7 +32,7 @@ pub(super) async fn readyz<S: Store>(State(api): State<Arc<Api<S>>>) -> Result<R
     let Ok(Ok(Some((entry, _)))) = read.await else {
         return Err(unavailable("the store does not answer".to_owned()));
     };
-    let age = now().saturating_sub(entry.timestamp);
+    let age = api.shared.clock.now().saturating_sub(entry.timestamp);
     if age > api.max_head_age {
         let limit = api.max_head_age;
         return Err(unavailable(format!(

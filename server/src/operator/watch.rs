@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use overt_protocol::clock::{Clock, SystemClock};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::user::{TreeState, Verifier};
@@ -16,7 +17,6 @@ use overt_protocol::wire::{Configuration, DistinguishedRequest};
 
 use super::{Operator, Signed};
 use crate::http::{Code, Problem};
-use crate::sequencer::now;
 
 const PATH: &str = "/v1/distinguished";
 
@@ -64,9 +64,9 @@ impl Watch {
 
     fn verify(&self, request: &DistinguishedRequest, body: &[u8]) -> Result<TreeState, String> {
         let tree = self.lock().tree.clone();
-        let done = self
-            .verifier
-            .distinguished(tree.as_ref(), request, RECENT, body, now());
+        let done =
+            self.verifier
+                .distinguished(tree.as_ref(), request, RECENT, body, SystemClock.now());
         done.map(|done| done.state)
             .map_err(|error| format!("{}: {error}", error.check()))
     }

@@ -7,6 +7,7 @@
 //! that was lost in a crash is signed again with the same bytes.
 
 mod quorum;
+pub mod transport;
 mod witness;
 
 pub use quorum::{Quorum, QuorumError};
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::head_log::HeadLog;
-use crate::sequencer::{Created, now};
+use crate::sequencer::Created;
 use crate::store::{Published, Store, StoreError};
 
 /// Heads that wait to be published before the sequencer waits too.
@@ -246,7 +247,7 @@ impl<S: Store> Publisher<S> {
                 if cosigned.tree == newest.tree {
                     checkpoint = checkpoint.with(&cosigned.lines)?;
                 }
-                if quorum.is_reached(&checkpoint, now() / 1000) {
+                if quorum.is_reached(&checkpoint, self.shared.clock.now() / 1000) {
                     break true;
                 }
             };

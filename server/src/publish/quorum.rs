@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::directory::Shared;
+use crate::publish::transport::Transport;
 use crate::publish::witness::{Cosigned, Witness};
 use crate::run::AbortOnDrop;
 use crate::store::Store;
@@ -31,17 +32,13 @@ pub enum QuorumError {
     /// A witness that cannot be asked.
     #[error("witness {0}: expected the URL below which it has `add-checkpoint`, http or https")]
     Url(String),
-    /// The HTTP client.
-    #[error("witnesses cannot be asked: {0}")]
-    Http(#[from] reqwest::Error),
 }
 
 /// What a head needs before users see it.
-#[derive(Debug)]
 pub struct Quorum {
     policy: Policy,
     witnesses: Vec<Witness>,
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     patience: Duration,
     degrades: bool,
 }
@@ -52,8 +49,8 @@ impl Quorum {
     pub fn load<'k>(
         path: &Path,
         log_keys: impl IntoIterator<Item = &'k VerifierKey>,
+        transport: Arc<dyn Transport>,
         patience: Duration,
-        witness_timeout: Duration,
         degrades: bool,
     ) -> Result<Self, QuorumError> {
         let mut policy = Policy::parse(&std::fs::read(path)?)?;
@@ -63,15 +60,10 @@ impl Quorum {
                 policy.add_log(Party { key, url })?;
             }
         }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("overt-server/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(witness_timeout)
-            .build()?;
         Ok(Self {
             witnesses: witnesses(&policy)?,
             policy,
-            http,
+            transport,
             patience,
             degrades,
         })
@@ -86,9 +78,9 @@ impl Quorum {
             .witnesses
             .into_iter()
             .map(|witness| {
-                let (http, shared) = (self.http.clone(), Arc::clone(&shared));
+                let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&shared));
                 AbortOnDrop(tokio::spawn(witness.run(
-                    http,
+                    transport,
                     shared,
                     asked.clone(),
                     sender.clone(),

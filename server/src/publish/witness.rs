@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::key::VerifierKey;
-use overt_protocol::head_log::note::{MAX_NOTE_LEN, NoteError, NoteSignature};
+use overt_protocol::head_log::note::{NoteError, NoteSignature};
 use overt_protocol::head_log::tiled_tree::TileHashes;
 use overt_protocol::head_log::tree::{SizedRoot, prove_consistency};
 use overt_protocol::head_log::witness::{AddCheckpoint, parse_response, parse_size};
 use overt_protocol::provider::Refusal;
 use overt_protocol::wire::HashValue;
-use reqwest::{StatusCode, Url};
+use reqwest::Url;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,7 @@ use crate::backoff::Backoff;
 use crate::directory::Shared;
 use crate::error::DirectoryError;
 use crate::head_log::HeadLog;
+use crate::publish::transport::{Transport, TransportError};
 use crate::store::Store;
 
 /// Verified cosignatures of a tree.
@@ -39,8 +41,8 @@ pub(super) struct Witness {
 /// Why there is no cosignature.
 #[derive(Debug, Error)]
 enum AskError {
-    #[error("{0}")]
-    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     #[error("it answered {0}")]
     Status(StatusCode),
     #[error("it answered 409 (Conflict) without the size that it cosigned last")]
@@ -52,8 +54,6 @@ enum AskError {
     Ahead { latest: u64, size: u64 },
     #[error("it names another size each time it is asked")]
     Fickle,
-    #[error("its answer has more than {MAX_NOTE_LEN} bytes")]
-    TooLong,
     #[error("its answer: {0}")]
     Note(#[from] NoteError),
     #[error(transparent)]
@@ -73,7 +73,7 @@ impl Witness {
     /// Asks for cosignatures of the newest checkpoint that is wanted, for ever.
     pub(super) async fn run<S: Store>(
         mut self,
-        http: reqwest::Client,
+        transport: Arc<dyn Transport>,
         shared: Arc<Shared<S>>,
         mut wanted: watch::Receiver<Option<Arc<SignedCheckpoint>>>,
         cosigned: mpsc::Sender<Cosigned>,
@@ -87,7 +87,7 @@ impl Witness {
                 }
                 continue;
             };
-            match self.ask(&http, &shared, &checkpoint).await {
+            match self.ask(&*transport, &shared, &checkpoint).await {
                 Ok(lines) => {
                     metrics::counter!("overt_witness_cosignatures_total", "witness" => self.name())
                         .increment(1);
@@ -111,7 +111,7 @@ impl Witness {
     /// Asks for cosignatures of one checkpoint; again, if the witness knows another size.
     async fn ask<S: Store>(
         &mut self,
-        http: &reqwest::Client,
+        transport: &dyn Transport,
         shared: &Arc<Shared<S>>,
         checkpoint: &SignedCheckpoint,
     ) -> Result<Vec<NoteSignature>, AskError> {
@@ -122,19 +122,16 @@ impl Witness {
                 consistency: consistency(shared, self.latest, size).await?,
                 checkpoint: checkpoint.clone(),
             };
-            let answer = http.post(self.url.clone()).body(request.to_string());
-            let answer = answer.send().await?;
-            let status = answer.status();
-            let body = limited(answer).await;
+            let asked = transport.post(&self.url, request.to_string());
+            let (status, body) = asked.await?;
             match status {
                 StatusCode::OK => {
-                    let verified = parse_response(&body?, checkpoint, &self.keys)?;
+                    let verified = parse_response(&body, checkpoint, &self.keys)?;
                     self.latest = size;
                     return Ok(verified.into_iter().map(|one| one.line).collect());
                 }
                 StatusCode::CONFLICT => {
-                    let latest = body.ok().and_then(|body| parse_size(&body));
-                    let latest = latest.ok_or(AskError::ConflictWithoutSize)?;
+                    let latest = parse_size(&body).ok_or(AskError::ConflictWithoutSize)?;
                     if latest > size {
                         return Err(AskError::Ahead { latest, size });
                     }
@@ -159,16 +156,4 @@ async fn consistency<S: Store>(
     });
     let panicked = Refusal::Damaged("a proof panicked");
     proof.await.unwrap_or_else(|_| Err(panicked.into()))
-}
-
-/// The body, if it is not too long: whatever a witness sends, memory is bounded.
-async fn limited(mut answer: reqwest::Response) -> Result<Vec<u8>, AskError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_NOTE_LEN {
-            return Err(AskError::TooLong);
-        }
-    }
-    Ok(body)
 }

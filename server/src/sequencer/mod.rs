@@ -12,7 +12,7 @@ pub use retire::Retirement;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use overt_protocol::codec::Encode;
 use overt_protocol::head_log::record::HeadRecord;
@@ -360,7 +360,8 @@ impl<S: Store> Sequencer<S> {
                 metrics::counter!("overt_padding_entries_total").increment(1);
                 padding = self.pace.padding.map(random_wait);
             }
-            let idle_since = Duration::from_millis(now().saturating_sub(self.tip.timestamp));
+            let idle_since = self.shared.clock.now().saturating_sub(self.tip.timestamp);
+            let idle_since = Duration::from_millis(idle_since);
             let until_heartbeat = self.pace.heartbeat.saturating_sub(idle_since);
             if held.is_empty() {
                 let heartbeat = tokio::time::Instant::now() + until_heartbeat;
@@ -470,7 +471,7 @@ impl<S: Store> Sequencer<S> {
         };
         let mut created = Vec::new();
         let mut accepted = accepted.into_iter().peekable();
-        let timestamp = now();
+        let timestamp = self.shared.clock.now();
         let mut retirement = self.retirement.clone();
         loop {
             let position = batch.tip.size;
@@ -663,12 +664,4 @@ fn random_wait(mean: Duration) -> tokio::time::Instant {
     // A cut far out, so that the time stays representable.
     let wait = mean.mul_f64((-uniform.max(1e-9).ln()).min(20.0));
     tokio::time::Instant::now() + wait
-}
-
-/// The server's clock, in milliseconds since the Unix epoch.
-pub fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,9 +7,7 @@ use overt_protocol::wire::UpdateValue;
 
 use crate::error::DirectoryError;
 use crate::sequencer::evaluate::random_opening;
-use crate::sequencer::{
-    Acknowledged, Answer, Sequencer, Submission, UpdateError, Waiting, answer, now,
-};
+use crate::sequencer::{Acknowledged, Answer, Sequencer, Submission, UpdateError, Waiting, answer};
 use crate::store::{Promise, Store};
 
 impl<S: Store> Sequencer<S> {
@@ -105,7 +103,7 @@ impl<S: Store> Sequencer<S> {
             opening,
             value,
         } = promise;
-        let timestamp = now();
+        let timestamp = self.shared.clock.now();
         let within = u64::try_from(self.pace.promise.as_millis()).unwrap_or(u64::MAX);
         let receipt = Receipt {
             config_hash: self.shared.config.hash()?,

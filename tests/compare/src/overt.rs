@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use overt_protocol::auditor::{AuditError, AuditorState};
+use overt_protocol::clock::{Clock, SystemClock};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::provider::{Tip, auditor_update, search};
 use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
@@ -17,7 +18,7 @@ use overt_protocol::wire::{
 use overt_server::access::Token;
 use overt_server::directory::Shared;
 use overt_server::guard::Guard;
-use overt_server::sequencer::{From, Outcome, Pace, Sequencer, Submission, Updates, now};
+use overt_server::sequencer::{From, Outcome, Pace, Sequencer, Submission, Updates};
 use overt_server::store::SqliteStore;
 use tokio::runtime::Runtime;
 
@@ -51,7 +52,7 @@ impl Overt {
             maximum_lifetime: None,
         };
         let store = SqliteStore::open(&folder.join("overt.sqlite3"))?;
-        let shared = Arc::new(Shared::new(store, config.clone(), vrf, cache));
+        let shared = Arc::new(Shared::new(store, config.clone(), vrf, Arc::new(SystemClock), cache));
         let access = Token {
             token: TOKEN.to_owned().into(),
         };
@@ -152,7 +153,7 @@ impl Overt {
         state: Option<&TreeState>,
         (request, response): &(SearchRequest, Vec<u8>),
     ) -> anyhow::Result<TreeState> {
-        Ok(self.verifier.search(state, request, response, now())?.state)
+        Ok(self.verifier.search(state, request, response, SystemClock.now())?.state)
     }
 
     /// How many entries the log has.
