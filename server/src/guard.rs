@@ -23,6 +23,15 @@ impl Guard {
         Self { path }
     }
 
+    /// Makes the folder of a new log's guard. That of an old one must be there: it may be on a disk
+    /// that is missing.
+    pub fn prepare(&self) -> std::io::Result<()> {
+        match self.path.parent() {
+            Some(folder) => fs::create_dir_all(folder),
+            None => Ok(()),
+        }
+    }
+
     /// The last head that was about to be published: size and root.
     pub fn read(&self) -> std::io::Result<Option<(u64, HashValue)>> {
         let text = match fs::read_to_string(&self.path) {

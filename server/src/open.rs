@@ -73,6 +73,9 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     Verifier::new(config.clone())?;
     let access = access(settings, &config)?;
     let guard = Guard::new(settings.guard_file());
+    if is_new {
+        guard.prepare().context("guard_file")?;
+    }
     let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
     let signer = log_signer(settings, is_new || store.meta("head_log")?.is_none())?;
     startup::check_log(&store, &signer)?;
@@ -176,9 +179,8 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     );
     // The publisher ends when the sequencer has, or when it fails, which the sequencer notices.
     let writer = tokio::spawn(async {
-        let publisher = tokio::spawn(publisher.run());
-        let ended = sequencer.run().await;
-        publisher.await?.context("publishing failed")?;
+        let (ended, published) = tokio::join!(sequencer.run(), publisher.run());
+        published.context("publishing failed")?;
         anyhow::Ok(ended?)
     });
     Ok(Ready {

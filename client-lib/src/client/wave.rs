@@ -123,14 +123,12 @@ impl<T: Transport> Client<T> {
         asks: Vec<Ask<'_, O>>,
     ) -> Result<Vec<Result<Told<O>, ClientError>>, ClientError> {
         let start = tree.as_ref();
-        let mut answers: Vec<(usize, Result<Told<O>, ClientError>)> =
-            stream::iter(asks.iter().enumerate())
-                .map(|(i, ask)| async move { (i, self.ask(start, ask).await) })
-                .buffer_unordered(WAVE)
-                .collect()
-                .await;
-        answers.sort_by_key(|(i, _)| *i);
-        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        // No closure: with one, no caller could move the future to another thread.
+        let mut asked = Vec::new();
+        for ask in &asks {
+            asked.push(self.ask(start, ask));
+        }
+        let answers: Vec<_> = stream::iter(asked).buffered(WAVE).collect().await;
         let heads = answers
             .iter()
             .filter_map(|answer| Some(answer.as_ref().ok()?.head.clone()))
