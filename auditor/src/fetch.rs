@@ -3,17 +3,28 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use axum::http::Request;
+use axum::http::{Request, StatusCode, Uri};
 use futures_util::StreamExt;
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
 use overt_protocol::head_log::note::MAX_NOTE_LEN;
 use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
 use overt_protocol::head_log::tile::{FULL_WIDTH, Tile, TilePath, parse_bundle};
+use thiserror::Error;
 
 use crate::transport::{Pieces, Transport};
 
 /// Bytes of a tile or a bundle of entries at most.
 pub(crate) const MAX_TILE: usize = 1 << 20;
+
+/// An answer that is no success.
+#[derive(Debug, Error)]
+#[error("{uri} answered {status}")]
+pub struct Declined {
+    /// What was asked for.
+    pub uri: Uri,
+    /// The answer.
+    pub status: StatusCode,
+}
 
 /// Asks others.
 #[derive(Clone)]
@@ -41,8 +52,10 @@ impl Fetch {
         let uri = request.uri().clone();
         let answer = self.0.send(request).await?;
         let status = answer.status();
-        ensure!(status.is_success(), "{uri} answered {status}");
-        Ok(answer.into_body())
+        match status.is_success() {
+            true => Ok(answer.into_body()),
+            false => Err(Declined { uri, status }.into()),
+        }
     }
 
     /// Posts a body; the answer must be a success.

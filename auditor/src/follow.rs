@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::http::StatusCode;
 use overt_protocol::auditor::AuditError;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::Descriptor;
@@ -13,6 +14,7 @@ use overt_protocol::wire::{AuditorUpdate, Configuration, DeploymentMode, TreeHea
 use tokio::sync::watch;
 
 use crate::config::Followed;
+use crate::fetch::Declined;
 use crate::gossip::Gossip;
 use crate::replay::{replay, skip_to};
 use crate::store::{Record, Replay, Store};
@@ -116,7 +118,19 @@ impl Follower {
         skip_to(&self.gossip.fetch, &self.store, &mut record, start).await?;
         let begun = record.replay.size();
         let path = format!("/v1/auditor-updates?from={begun}");
-        let mut updates = Updates::new(self.gossip.fetch.pieces(url, &path).await?);
+        let pieces = match self.gossip.fetch.pieces(url, &path).await {
+            Err(error) if is_gone(&error) => {
+                let text = format!(
+                    "Log entry {begun} has expired, and the directory does not have it in full any \
+                     more; it was not replayed here in time. Nothing after it is signed. To go on \
+                     from a later one, whoever runs this auditor can set `start` for this directory \
+                     to its size of today; what happened between the two stays unchecked."
+                );
+                return self.suspect(record, "entries-expired", &text);
+            }
+            pieces => pieces?,
+        };
+        let mut updates = Updates::new(pieces);
         loop {
             let replayed = replay(&self.store, &record, &mut updates).await?;
             record.replay = replayed.replay;
@@ -168,22 +182,14 @@ impl Follower {
                  restored from a backup, which it must not be.",
                 head.tree_size
             );
-            self.store.suspect(
-                &mut record,
-                "head-went-back",
-                &text,
-                self.gossip.clock.now(),
-            )?;
-            return Ok(Outcome::Suspicious);
+            return self.suspect(record, "head-went-back", &text);
         }
         if let Err(error) = record.replay.state.check_head(&record.config, &head) {
             let text = format!(
                 "The head that the directory shows is not that of the log entries that it gave \
                  ({error}). Either may have been altered on the way."
             );
-            self.store
-                .suspect(&mut record, error.check(), &text, self.gossip.clock.now())?;
-            return Ok(Outcome::Suspicious);
+            return self.suspect(record, error.check(), &text);
         }
         record.tree_head = Some(head);
         record.confirmed = record.replay.clone();
@@ -193,6 +199,13 @@ impl Follower {
             self.sign(&key, record).await?;
         }
         Ok(Outcome::UpToDate)
+    }
+
+    /// Says what is wrong and no proof.
+    fn suspect(&self, mut record: Record, code: &str, text: &str) -> anyhow::Result<Outcome> {
+        let now = self.gossip.clock.now();
+        self.store.suspect(&mut record, code, text, now)?;
+        Ok(Outcome::Suspicious)
     }
 
     /// Where replaying begins: as the settings say, else where the configuration does if it names
@@ -283,7 +296,7 @@ impl Follower {
     /// directory's head log may, which has a record from before it and one from after it.
     async fn accuse(
         &self,
-        mut record: Record,
+        record: Record,
         update: &AuditorUpdate,
         error: &AuditError,
     ) -> anyhow::Result<Outcome> {
@@ -303,9 +316,7 @@ impl Follower {
                      it is signed. Its head log does not prove that it holds this entry{why}, so it \
                      may have been altered on the way."
                 );
-                self.store
-                    .suspect(&mut record, error.check(), &text, self.gossip.clock.now())?;
-                Ok(Outcome::Suspicious)
+                self.suspect(record, error.check(), &text)
             }
         }
     }
@@ -329,6 +340,12 @@ impl Follower {
         let followed = || Evidence::records(first, second, subtrees, keys);
         Ok(altered.or_else(|_| followed())?)
     }
+}
+
+/// Whether there was something, once.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let declined = error.downcast_ref::<Declined>();
+    declined.is_some_and(|declined| declined.status == StatusCode::GONE)
 }
 
 /// Follows for ever.

@@ -36,6 +36,7 @@ pub(crate) struct AuditorHost {
     settings: overt_auditor::config::Settings,
     clock: Skewed,
     running: Option<JoinHandle<anyhow::Result<()>>>,
+    backed_up: Option<Instant>,
 }
 
 impl AuditorHost {
@@ -57,6 +58,7 @@ impl AuditorHost {
             settings,
             clock,
             running: None,
+            backed_up: None,
         }
     }
 
@@ -130,17 +132,26 @@ impl AuditorHost {
     }
 
     /// Copies the state of an auditor that does not run.
-    pub(crate) fn back_up(&self) {
+    pub(crate) fn back_up(&mut self) {
         assert!(!self.is_up());
         self.checkpoint_wal();
+        self.backed_up = Some(Instant::now());
         std::fs::copy(self.database(), self.backup()).unwrap();
     }
 
-    /// Goes back to the copy, if there is one.
+    /// Goes back to the copy, if there is one and it is not too old to be of use.
     pub(crate) fn restore(&self) -> bool {
         assert!(!self.is_up());
         self.checkpoint_wal();
-        self.backup().exists() && std::fs::copy(self.backup(), self.database()).is_ok()
+        let is_useful = self.backed_up.is_some_and(|at| at.elapsed() < 3 * HOUR);
+        is_useful && std::fs::copy(self.backup(), self.database()).is_ok()
+    }
+
+    /// Begins at this log entry from the next start on.
+    pub(crate) fn begin_at(&mut self, position: u64) {
+        for followed in &mut self.settings.directories {
+            followed.start = Some(position);
+        }
     }
 
     /// All of the state is in one file afterwards.
