@@ -1,6 +1,5 @@
 //! The auditor as a whole.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::config::Settings;
 use crate::cosign::{Cosigner, Role};
 use crate::fetch::Fetch;
 use crate::follow::{Follower, Progress, follow, jittered};
-use crate::gossip::Gossip;
+use crate::gossip::{Gossip, Log};
 use crate::http::{Api, router};
 use crate::keys;
 use crate::status::Status;
@@ -44,20 +43,15 @@ impl Auditor {
         let store = Arc::new(Store::open(&settings.data_dir)?);
         let fetch = Fetch(world.transport);
         let peers = settings.peers.clone();
-        let gossip = Gossip::new(Arc::clone(&store), fetch, world.clock, peers);
+        let logs = settings.logs.iter().map(Log::witnessed);
+        let logs = logs.collect::<anyhow::Result<_>>()?;
+        let gossip = Gossip::new(Arc::clone(&store), fetch, world.clock, logs, peers);
         let gossip = Arc::new(gossip);
         let progress = Arc::new(Progress::default());
-        let mut logs = HashMap::new();
-        for log in &settings.logs {
-            let keys = log.verifier_keys()?;
-            let origin = keys.first().map_or("", |key| key.name()).to_owned();
-            logs.insert(origin, keys);
-        }
-        let cosigner = |role: Role, logs: HashMap<_, _>| {
+        let cosigner = |role: Role| {
             anyhow::Ok(Cosigner {
                 role,
                 keys: keys::cosigner(&settings.data_dir, &settings.name, role.name())?,
-                logs,
                 catch_up: settings.catch_up,
                 store: Arc::clone(&store),
                 gossip: Arc::clone(&gossip),
@@ -65,8 +59,8 @@ impl Auditor {
             })
         };
         let api = Api {
-            auditor: cosigner(Role::Auditor, HashMap::new())?,
-            witness: cosigner(Role::Witness, logs)?,
+            auditor: cosigner(Role::Auditor)?,
+            witness: cosigner(Role::Witness)?,
             gossip: Arc::clone(&gossip),
             store: Arc::clone(&store),
             status: Status {
@@ -92,6 +86,16 @@ impl Auditor {
         router(Arc::clone(&self.api))
     }
 
+    /// What compares.
+    pub fn gossip(&self) -> &Gossip {
+        &self.api.gossip
+    }
+
+    /// Compares once with all logs and peers.
+    pub async fn look(&self) -> anyhow::Result<()> {
+        look(&self.api).await
+    }
+
     /// Follows, compares and delivers alarms until something fails on this machine. May be dropped at
     /// any time: what was looked at is durable, or as if it had not been.
     pub async fn work(self) -> anyhow::Result<()> {
@@ -99,18 +103,23 @@ impl Auditor {
         let follow = self.followers.into_iter().map(|one| follow(one, self.poll));
         tokio::select! {
             _ = futures_util::future::join_all(follow) => std::future::pending().await,
-            result = compare(store, gossip, self.poll) => result,
+            result = compare(&self.api, self.poll) => result,
             result = deliver(store, &gossip.fetch, self.webhook, self.poll) => result,
         }
     }
 }
 
 /// Compares for ever.
-async fn compare(store: &Store, gossip: &Gossip, poll: Duration) -> anyhow::Result<()> {
+async fn compare(api: &Api, poll: Duration) -> anyhow::Result<()> {
     loop {
-        gossip.look(&store.records()?).await;
+        look(api).await?;
         tokio::time::sleep(jittered(poll)).await;
     }
+}
+
+async fn look(api: &Api) -> anyhow::Result<()> {
+    api.gossip.look(&api.store.records()?).await;
+    Ok(())
 }
 
 /// Delivers alarms for ever, each until it has arrived.

@@ -58,6 +58,9 @@ pub struct Followed {
 pub struct Witnessed {
     /// Its keys as vkeys, all of one name: its origin.
     pub keys: Vec<String>,
+    /// Where its checkpoint and tiles are (tlog-tiles). Without one, what others were shown of it is
+    /// compared only where sizes are equal.
+    pub url: Option<String>,
 }
 
 /// Another auditor.
@@ -85,11 +88,20 @@ impl Settings {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let settings: Self =
-            toml::from_str(&text).with_context(|| format!("settings in {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("settings in {}", path.display()))
+    }
+
+    /// Checks settings in TOML.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let settings: Self = toml::from_str(text)?;
         let directories = settings.directories.iter().map(|one| &one.url);
         let peers = settings.peers.iter().map(|one| &one.url);
-        for url in directories.chain(peers).chain(&settings.webhook) {
+        let logs = settings.logs.iter().filter_map(|one| one.url.as_ref());
+        for url in directories
+            .chain(peers)
+            .chain(logs)
+            .chain(&settings.webhook)
+        {
             let parsed = reqwest::Url::parse(url).with_context(|| format!("url {url:?}"))?;
             ensure!(
                 matches!(parsed.scheme(), "http" | "https"),

@@ -1,19 +1,18 @@
 //! Cosigning checkpoints (tlog-witness): as an auditor, who has replayed what is in them, and as a
 //! witness, who has not.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
-use overt_protocol::head_log::key::{SignerKey, VerifierKey};
+use overt_protocol::head_log::key::SignerKey;
 use overt_protocol::head_log::tree::SizedRoot;
 use overt_protocol::head_log::witness::{AddCheckpoint, Refusal};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::follow::Progress;
-use crate::gossip::{Gossip, Verdict};
+use crate::gossip::{Gossip, Log, Verdict};
 use crate::store::{Record, Store, refused, replayed};
 
 /// What a cosignature states.
@@ -88,8 +87,6 @@ pub struct Cosigner {
     pub role: Role,
     /// Its keys.
     pub keys: Vec<SignerKey>,
-    /// Logs that are witnessed besides the directories, by origin.
-    pub logs: HashMap<String, Vec<VerifierKey>>,
     /// How long to wait for entries to be replayed.
     pub catch_up: Duration,
     /// The memory.
@@ -107,46 +104,47 @@ impl Cosigner {
         let checkpoint = request.checkpoint.checkpoint();
         let origin = checkpoint.origin();
         let record = self.store.by_origin(origin)?;
-        let keys = self.keys_of(origin, record.as_ref());
-        if keys.is_empty() {
-            return Err(Refusal::UnknownLog.into());
-        }
-        let verified = request.checkpoint.note().verify(&keys);
+        let known = record.is_some() || self.role == Role::Witness;
+        let log = self.gossip.log(origin)?.filter(|_| known);
+        let log = log.ok_or(Refusal::UnknownLog)?;
+        let verified = request.checkpoint.note().verify(&log.keys);
         verified.map_err(Refusal::Signature)?;
-        if let Some(reason) = record.as_ref().and_then(|record| record.refused.clone()) {
+        if let Some(reason) = self.store.refused(&log.subject)? {
             return Err(Denied::Refused(reason));
         }
         // What would be refused anyway does not wait.
         let latest = self.store.cosigned(self.role.name(), origin)?;
         let latest = latest.map_or(SizedRoot::empty(), |signed| signed.checkpoint().tree());
-        let decided = request.decide(&keys, &latest);
+        let decided = request.decide(&log.keys, &latest);
         if let (Role::Auditor, Some(record), Ok(_)) = (self.role, &record, &decided) {
             self.catch_up(record, checkpoint.tree().size).await?;
         }
-        if let Some(record) = &record {
-            // The log signed it: it may contradict another checkpoint that it signed.
-            let compared = self
-                .gossip
-                .compare(record, &request.checkpoint, "log", None);
-            if let Verdict::Contradicts { .. } = compared.await? {
-                let now = self.store.by_origin(origin)?;
-                let refused = now.and_then(|record| record.refused);
-                return Err(match decided {
-                    Err(Refusal::Inconsistent(error)) => Refusal::Inconsistent(error).into(),
-                    _ => Denied::Refused(refused.unwrap_or_default()),
-                });
+        // The log signed it: it may contradict another checkpoint that it signed.
+        let compared = match &record {
+            Some(record) => {
+                let gossip = &self.gossip;
+                gossip
+                    .compare(record, &request.checkpoint, "log", None)
+                    .await?
             }
+            None => self.compare_witnessed(&log, &request)?,
+        };
+        if let Verdict::Contradicts { .. } = compared {
+            return Err(match decided {
+                Err(Refusal::Inconsistent(error)) => Refusal::Inconsistent(error).into(),
+                _ => Denied::Refused(self.store.refused(&log.subject)?.unwrap_or_default()),
+            });
         }
-        self.cosign(&request, &keys, record.as_ref())
+        self.cosign(&request, &log, record.as_ref())
     }
 
-    fn keys_of(&self, origin: &str, record: Option<&Record>) -> Vec<VerifierKey> {
-        let directory = record.map(|record| record.log_keys.clone());
-        let other = || match self.role {
-            Role::Auditor => None,
-            Role::Witness => self.logs.get(origin).cloned(),
-        };
-        directory.or_else(other).unwrap_or_default()
+    /// Its growth is proved in the request, or not at all.
+    fn compare_witnessed(&self, log: &Log, request: &AddCheckpoint) -> anyhow::Result<Verdict> {
+        let seen = self.gossip.see(log, &request.checkpoint)?;
+        match seen.evidence.is_empty() {
+            true => Ok(Verdict::Later),
+            false => self.gossip.accuse(log, &seen.evidence, "log"),
+        }
     }
 
     /// Waits until the entries of the directory are replayed up to a size.
@@ -174,16 +172,14 @@ impl Cosigner {
     fn cosign(
         &self,
         request: &AddCheckpoint,
-        keys: &[VerifierKey],
+        log: &Log,
         record: Option<&Record>,
     ) -> Result<String, Denied> {
         let origin = request.checkpoint.checkpoint().origin();
         self.store.cosign(self.role.name(), origin, |tx, latest| {
-            let accepted = request.decide(keys, &latest)?;
+            let accepted = request.decide(&log.keys, &latest)?;
             let tree = accepted.tree();
-            if let Some(record) = record
-                && let Some(reason) = refused(tx, &record.fingerprint)?
-            {
+            if let Some(reason) = refused(tx, &log.subject)? {
                 return Err(Denied::Refused(reason));
             }
             if let (Role::Auditor, Some(record)) = (self.role, record)

@@ -303,7 +303,7 @@ impl Follower {
         match self.contradiction(&record, update).await {
             Ok(evidence) if !evidence.is_empty() => {
                 for one in &evidence {
-                    self.gossip.keep(&record, one, "replay")?;
+                    self.gossip.keep(&record.fingerprint, one, "replay")?;
                 }
                 Ok(Outcome::Refused)
             }

@@ -132,7 +132,7 @@ async fn latest(State(api): Shared, Path((role, hash)): Path<(String, String)>) 
     let directories = api.store.records()?;
     let origins = directories.iter().map(|record| &record.descriptor.origin);
     let origin = origins
-        .chain(cosigner.logs.keys())
+        .chain(api.gossip.logs.iter().map(|log| &log.origin))
         .find(|origin| monitoring_path(origin) == path);
     let Some(origin) = origin else {
         return Ok(not_found("no log with an origin of this hash"));
@@ -166,16 +166,18 @@ async fn bring_checkpoint(State(api): Shared, body: Bytes) -> Answer {
         Ok(signed) => signed,
         Err(error) => return Ok((StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()),
     };
-    let Some(record) = api.store.by_origin(signed.checkpoint().origin())? else {
+    let origin = signed.checkpoint().origin();
+    let Some(log) = api.gossip.log(origin)? else {
         return Ok(not_found("no log of this origin is followed here"));
     };
-    if let Err(error) = signed.verify(&record.log_keys) {
+    if let Err(error) = signed.verify(&log.keys) {
         return Ok((StatusCode::FORBIDDEN, format!("{error}\n")).into_response());
     }
-    let verdict = api
-        .gossip
-        .compare(&record, &signed, "a visitor", None)
-        .await?;
+    let (gossip, source) = (&api.gossip, "a visitor");
+    let verdict = match api.store.by_origin(origin)? {
+        Some(record) => gossip.compare(&record, &signed, source, None).await?,
+        None => gossip.compare_witnessed(&log, &signed, source).await?,
+    };
     let status = match &verdict {
         Verdict::Agrees | Verdict::TooOld => StatusCode::OK,
         Verdict::Later => StatusCode::ACCEPTED,

@@ -7,7 +7,7 @@ use overt_protocol::evidence::Evidence;
 use serde_json::{Value, json};
 
 use crate::cosign::Role;
-use crate::gossip::{Agreement, Gossip, Verdict};
+use crate::gossip::{Agreement, Gossip, Log, Verdict};
 use crate::store::{Record, Store};
 
 /// What the pages are made of.
@@ -35,26 +35,48 @@ impl Status {
                 out.push(json!({"url": url, "state": "not reached yet"}));
             }
         }
+        for log in &self.gossip.logs {
+            out.push(self.witnessed(log)?);
+        }
         Ok(Value::Array(out))
+    }
+
+    /// A log that is witnessed only.
+    fn witnessed(&self, log: &Log) -> anyhow::Result<Value> {
+        let refused = self.store.refused(&log.subject)?;
+        Ok(json!({
+            "url": log.url,
+            "origin": log.origin,
+            "state": if refused.is_some() { "refused" } else { "witnessed" },
+            "witnessed_size": self.cosigned(Role::Witness, &log.origin)?,
+            "refused": refused,
+            "peers": self.peers_json(&log.origin)?,
+            "evidence": self.evidence_json(&log.subject)?,
+        }))
+    }
+
+    fn cosigned(&self, role: Role, origin: &str) -> anyhow::Result<Option<u64>> {
+        let signed = self.store.cosigned(role.name(), origin)?;
+        Ok(signed.map(|signed| signed.checkpoint().tree().size))
+    }
+
+    fn peers_json(&self, origin: &str) -> anyhow::Result<serde_json::Map<String, Value>> {
+        let agreements = self.gossip.agreements().into_iter();
+        let ours = agreements.filter(|((_, of), _)| of == origin);
+        ours.map(|((peer, _), agreement)| Ok((peer, serde_json::to_value(agreement)?)))
+            .collect()
+    }
+
+    fn evidence_json(&self, subject: &str) -> anyhow::Result<Vec<Value>> {
+        let evidence = self.store.evidence()?.into_iter();
+        Ok(evidence
+            .filter(|kept| kept.fingerprint == subject)
+            .map(|kept| json!({"id": kept.id, "source": kept.source, "at_ms": kept.at}))
+            .collect())
     }
 
     fn directory(&self, record: &Record) -> anyhow::Result<Value> {
         let origin = &record.descriptor.origin;
-        let cosigned = |role: Role| {
-            let signed = self.store.cosigned(role.name(), origin)?;
-            anyhow::Ok(signed.map(|signed| signed.checkpoint().tree().size))
-        };
-        let agreements = self.gossip.agreements();
-        let peers: serde_json::Map<String, Value> = agreements
-            .into_iter()
-            .filter(|((_, of), _)| of == origin)
-            .map(|((peer, _), agreement)| Ok((peer, serde_json::to_value(agreement)?)))
-            .collect::<anyhow::Result<_>>()?;
-        let evidence = self.store.evidence()?.into_iter();
-        let evidence: Vec<_> = evidence
-            .filter(|kept| kept.fingerprint == record.fingerprint)
-            .map(|kept| json!({"id": kept.id, "source": kept.source, "at_ms": kept.at}))
-            .collect();
         Ok(json!({
             "url": record.url,
             "origin": origin,
@@ -63,13 +85,13 @@ impl Status {
             "tree_size": record.replay.size(),
             "timestamp_ms": record.replay.state.timestamp,
             "signed_size": record.head.as_ref().map(|head| head.tree_size),
-            "cosigned_size": cosigned(Role::Auditor)?,
-            "witnessed_size": cosigned(Role::Witness)?,
+            "cosigned_size": self.cosigned(Role::Auditor, origin)?,
+            "witnessed_size": self.cosigned(Role::Witness, origin)?,
             "refused": record.refused,
             "suspicion": record.suspicion,
             "seen_ms_ago": self.gossip.clock.now().saturating_sub(record.seen_at),
-            "peers": peers,
-            "evidence": evidence,
+            "peers": self.peers_json(origin)?,
+            "evidence": self.evidence_json(&record.fingerprint)?,
         }))
     }
 
@@ -90,6 +112,9 @@ impl Status {
                 body.push_str("</section>");
             }
         }
+        for log in &self.gossip.logs {
+            self.witnessed_section(&mut body, log)?;
+        }
         Ok(format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title>\
              <meta name=viewport content=\"width=device-width\"><link rel=alternate \
@@ -103,8 +128,7 @@ impl Status {
     fn section(&self, out: &mut String, record: &Record) -> anyhow::Result<()> {
         let origin = &record.descriptor.origin;
         let size = |role: Role| {
-            let signed = self.store.cosigned(role.name(), origin)?;
-            let size = signed.map(|signed| signed.checkpoint().tree().size.to_string());
+            let size = self.cosigned(role, origin)?.map(|size| size.to_string());
             anyhow::Ok(size.unwrap_or_else(|| "none yet".to_owned()))
         };
         write!(
@@ -149,8 +173,36 @@ impl Status {
             )?;
         }
         self.peers(out, origin)?;
-        self.evidence(out, record)?;
+        self.evidence(out, &record.fingerprint)?;
         plot(out, &self.store.lags(&record.fingerprint)?)?;
+        out.push_str("</section>");
+        Ok(())
+    }
+
+    fn witnessed_section(&self, out: &mut String, log: &Log) -> anyhow::Result<()> {
+        let refused = self.store.refused(&log.subject)?;
+        let size = self.cosigned(Role::Witness, &log.origin)?;
+        write!(
+            out,
+            "<section class={}><h2>{}</h2><p>Witnessed: that it only grows. What is in it is not \
+             looked at.<dl><dt>Cosigned as witness, up to size<dd>{}</dl>",
+            if refused.is_some() {
+                "refused"
+            } else {
+                "followed"
+            },
+            escape(&log.origin),
+            size.map_or_else(|| "none yet".to_owned(), |size| size.to_string()),
+        )?;
+        if let Some(refused) = refused {
+            let refused = escape(&refused);
+            write!(
+                out,
+                "<p class=alarm>REFUSED: {refused} Nothing more of it is signed."
+            )?;
+        }
+        self.peers(out, &log.origin)?;
+        self.evidence(out, &log.subject)?;
         out.push_str("</section>");
         Ok(())
     }
@@ -179,9 +231,9 @@ impl Status {
         Ok(())
     }
 
-    fn evidence(&self, out: &mut String, record: &Record) -> anyhow::Result<()> {
+    fn evidence(&self, out: &mut String, subject: &str) -> anyhow::Result<()> {
         for kept in self.store.evidence()? {
-            if kept.fingerprint != record.fingerprint {
+            if kept.fingerprint != subject {
                 continue;
             }
             let evidence = Evidence::parse(kept.json.as_bytes());

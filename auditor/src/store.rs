@@ -469,7 +469,13 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps evidence against a directory, and refuses it from now on. Returns whether it is new.
+    /// What was proved against a log, by what evidence is filed under: the fingerprint of a directory,
+    /// the origin of another log.
+    pub fn refused(&self, subject: &str) -> anyhow::Result<Option<String>> {
+        refused(&self.lock(), subject)
+    }
+
+    /// Keeps evidence against a log, and refuses it from now on. Returns whether it is new.
     pub fn keep_evidence(
         &self,
         fingerprint: &str,
@@ -630,11 +636,14 @@ impl Store {
     }
 }
 
-/// What was proved against a directory, within a transaction.
-pub fn refused(connection: &Connection, fingerprint: &str) -> anyhow::Result<Option<String>> {
-    let sql = "SELECT refused FROM directory WHERE fingerprint = ?1";
-    let refused = connection.query_row(sql, [fingerprint], |row| row.get(0));
-    Ok(refused.optional()?.flatten())
+/// What was proved against a log, within a transaction.
+pub fn refused(connection: &Connection, subject: &str) -> anyhow::Result<Option<String>> {
+    let sql = "SELECT id FROM evidence WHERE fingerprint = ?1 ORDER BY at, id LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let id: Option<String> = statement
+        .query_row([subject], |row| row.get(0))
+        .optional()?;
+    Ok(id.map(|id| format!("it signed statements that cannot all be true. Evidence {id}.")))
 }
 
 /// The head log of a directory at a size, within a transaction.
