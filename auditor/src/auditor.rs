@@ -39,7 +39,7 @@ pub struct Auditor {
 impl Auditor {
     /// Opens the data directory, which has the state and the keys; makes what is missing.
     pub fn open(settings: &Settings, world: World) -> anyhow::Result<Self> {
-        let seed = keys::load(&settings.data_dir, keys::AUDITOR)?;
+        let seed = keys::load(settings, keys::AUDITOR)?;
         let store = Arc::new(Store::open(&settings.data_dir)?);
         let fetch = Fetch(world.transport);
         let peers = settings.peers.clone();
@@ -51,7 +51,7 @@ impl Auditor {
         let cosigner = |role: Role| {
             anyhow::Ok(Cosigner {
                 role,
-                keys: keys::cosigner(&settings.data_dir, &settings.name, role.name())?,
+                keys: keys::cosigner(settings, role)?,
                 catch_up: settings.catch_up,
                 store: Arc::clone(&store),
                 gossip: Arc::clone(&gossip),
@@ -64,7 +64,7 @@ impl Auditor {
             gossip: Arc::clone(&gossip),
             store: Arc::clone(&store),
             status: Status {
-                name: settings.name.clone(),
+                name: keys::name(settings)?,
                 urls: settings.directories.iter().map(|d| d.url.clone()).collect(),
                 gossip: Arc::clone(&gossip),
                 store: Arc::clone(&store),

@@ -17,9 +17,11 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where this auditor answers: witnessing, gossip, status; absent: nowhere.
     pub listen: Option<SocketAddr>,
-    /// The name of its keys, such as `auditor.example.org`.
-    #[serde(default = "name")]
-    pub name: String,
+    /// The name of its keys, such as `auditor.example.org`; default one that no other auditor has.
+    pub name: Option<String>,
+    /// A program and its arguments: it gets the name of a key as one more argument and prints the
+    /// key's 32 bytes in hexadecimal. For secret managers; absent: keys are files in `data_dir`.
+    pub key_command: Option<Vec<String>>,
     /// Time between looks at a directory that has nothing new, and at peers.
     #[serde(with = "humantime_serde", default = "poll")]
     pub poll: Duration,
@@ -69,10 +71,6 @@ pub struct Witnessed {
 pub struct Peer {
     /// Its address.
     pub url: String,
-}
-
-fn name() -> String {
-    "auditor.invalid".to_owned()
 }
 
 fn poll() -> Duration {

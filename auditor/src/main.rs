@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 /// The settings file names a data directory and the directories to follow:
 ///
 ///   data_dir = "/var/lib/overt-auditor"
-///   name = "auditor.example.org"     # of its keys
+///   name = "auditor.example.org"     # of its keys; may be left out
 ///   listen = "127.0.0.1:8460"        # cosigning, gossip, status page; may be left out
 ///
 ///   [[directory]]
@@ -82,7 +82,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Key { suite }) => {
             let suite = CipherSuite::from_name(suite)
                 .context("expected KT_128_SHA256_Ed25519 or KT_128_SHA256_P256")?;
-            let seed = keys::load(&settings.data_dir, keys::AUDITOR)?;
+            let seed = keys::load(&settings, keys::AUDITOR)?;
             let key = SigningKey::from_bytes(suite, &seed)?;
             println!("{}", hex::encode(key.public_key()));
             Ok(())
@@ -110,8 +110,8 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
 /// name is for a quorum.
 fn policy(settings: &Settings) -> anyhow::Result<String> {
     let listen = settings.listen.context("a listen address is needed")?;
-    let keys = keys::cosigner(&settings.data_dir, &settings.name, Role::Auditor.name())?;
-    let name = &settings.name;
+    let keys = keys::cosigner(settings, Role::Auditor)?;
+    let name = keys::name(settings)?;
     let mut out = String::new();
     for (key, algorithm) in keys.iter().zip(["ed25519", "ml-dsa"]) {
         let key = key.verifier();

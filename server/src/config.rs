@@ -83,8 +83,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the log is kept.
     pub data_dir: PathBuf,
-    /// Name of the directory: a schema-less URL, such as `keys.example.org/overt`.
-    pub origin: String,
+    /// Name of the directory: a schema-less URL, such as `keys.example.org/overt`; default one that no
+    /// other directory has. Fixed when the log is created.
+    pub origin: Option<String>,
     /// `KT_128_SHA256_Ed25519` or `KT_128_SHA256_P256`. Fixed when the log is created.
     pub cipher_suite: String,
     /// What this process is.
@@ -207,7 +208,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             data_dir: default_data_dir(),
-            origin: "localhost/overt".to_owned(),
+            origin: None,
             cipher_suite: CipherSuite::Kt128Sha256Ed25519.name().to_owned(),
             role: Role::All,
             manager_url: None,
@@ -326,11 +327,12 @@ impl Settings {
                 "expected KT_128_SHA256_Ed25519 or KT_128_SHA256_P256",
             );
         }
-        if self.origin.is_empty()
-            || self.origin.contains("://")
-            || self.origin.contains(char::is_whitespace)
-            || self.origin.contains('+')
-        {
+        let is_name = |origin: &String| {
+            !origin.is_empty()
+                && !origin.contains("://")
+                && !origin.contains([' ', '\t', '\n', '+'])
+        };
+        if !self.origin.as_ref().is_none_or(is_name) {
             return invalid(
                 "origin",
                 "expected a URL without its schema, such as keys.example.org/overt",

@@ -60,7 +60,7 @@ struct Flags {
     #[arg(long, global = true, value_parser = parse_role, value_name = "ROLE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
-    /// Name of the directory: a URL without its schema [default: localhost/overt].
+    /// Name of the directory: a URL without its schema [default: one that no other has].
     #[arg(long, global = true, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,

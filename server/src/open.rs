@@ -14,7 +14,7 @@ use overt_protocol::codec::Decode;
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::head_log::key::{SignatureType, SignerKey};
 use overt_protocol::provider::Retention;
-use overt_protocol::suite::{SigningKey, VrfSecretKey};
+use overt_protocol::suite::{SigningKey, VrfSecretKey, sha256};
 use overt_protocol::user::Verifier;
 use overt_protocol::wire::{AuditorTreeHead, Configuration};
 use tokio::task::JoinHandle;
@@ -77,10 +77,14 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
         guard.prepare().context("guard_file")?;
     }
     let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
-    let signer = log_signer(settings, is_new || store.meta("head_log")?.is_none())?;
+    let origin = match &settings.origin {
+        Some(origin) => origin.clone(),
+        None => default_origin(&store, &config)?,
+    };
+    let is_new_log = is_new || store.meta("head_log")?.is_none();
+    let signer = log_signer(settings, &origin, is_new_log)?;
     startup::check_log(&store, &signer)?;
-    let mut descriptor =
-        Descriptor::new(&settings.origin, &config, access.requires_signed_value())?;
+    let mut descriptor = Descriptor::new(&origin, &config, access.requires_signed_value())?;
     descriptor.sign_checkpoints_with(signer.verifiers());
     if settings.prove_absence {
         descriptor.offer("absence");
@@ -174,7 +178,7 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     tracing::info!(
         tree_size = api.shared.published().map_or(0, |head| head.tree_size),
         fingerprint = %api.descriptor.fingerprint()?,
-        origin = settings.origin,
+        origin,
         "directory ready"
     );
     // The publisher ends when the sequencer has, or when it fails, which the sequencer notices.
@@ -218,14 +222,24 @@ pub fn configuration(
     Ok((config, signing, vrf))
 }
 
+/// The name that an old log has, or one for a new log that no other has.
+fn default_origin<S: Store>(store: &S, config: &Configuration) -> anyhow::Result<String> {
+    let named = startup::origin(store)?;
+    let key = sha256(&[&config.signature_public_key]);
+    Ok(named.unwrap_or_else(|| {
+        let (short, _) = key.split_at(8);
+        format!("localhost/overt/{}", hex::encode(short))
+    }))
+}
+
 /// The head log's name and keys. Keys are made only for a new head log.
-fn log_signer(settings: &Settings, is_new: bool) -> anyhow::Result<LogSigner> {
+fn log_signer(settings: &Settings, origin: &str, is_new: bool) -> anyhow::Result<LogSigner> {
     let key = |variable, path: &Path, kind| {
         let seed = keys::load(variable, path, is_new)?;
-        anyhow::Ok(SignerKey::from_seed(&settings.origin, kind, &seed)?)
+        anyhow::Ok(SignerKey::from_seed(origin, kind, &seed)?)
     };
     Ok(LogSigner {
-        origin: settings.origin.clone(),
+        origin: origin.to_owned(),
         keys: vec![
             key(
                 "OVERT_SERVER_HEAD_LOG_KEY",

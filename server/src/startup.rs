@@ -116,6 +116,16 @@ pub fn check_log<S: Store>(store: &S, signer: &LogSigner) -> Result<(), StartupE
     }
 }
 
+/// The head log's name, once it has one.
+pub fn origin<S: Store>(store: &S) -> Result<Option<String>, StoreError> {
+    let Some(stored) = store.meta("head_log")? else {
+        return Ok(None);
+    };
+    let damaged = || StoreError::Damaged("the head log's name".to_owned());
+    let stored = String::from_utf8(stored).map_err(|_| damaged())?;
+    Ok(stored.lines().next().map(str::to_owned))
+}
+
 fn inconsistent(what: String) -> StartupError {
     StartupError::Inconsistent(what)
 }

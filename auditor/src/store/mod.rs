@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::keys::make_private;
+
 pub use directory::{Recent, Record, Replay, ReplayedHead, replayed};
 pub use evidence::{Alarm, Kept, refused};
 
@@ -26,6 +28,7 @@ pub struct Store {
 impl Store {
     /// Opens or creates it below the data directory.
     pub fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        make_private(data_dir)?;
         let path = data_dir.join("auditor.sqlite3");
         let mut connection =
             Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use overt_auditor::config::{Followed, Peer};
+use overt_auditor::cosign::Role;
 use overt_auditor::keys;
 use overt_auditor::store::Store as AuditorStore;
 use overt_auditor::{Auditor, World as AuditorWorld};
@@ -44,7 +45,8 @@ impl AuditorHost {
         let settings = overt_auditor::config::Settings {
             data_dir,
             listen: None,
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
+            key_command: None,
             poll: POLL,
             catch_up: Duration::from_secs(4),
             webhook: None,
@@ -79,7 +81,7 @@ impl AuditorHost {
 
     /// The key that directories in third-party auditing mode name, in hexadecimal.
     pub(crate) fn public_key(&self) -> String {
-        let seed = keys::load(&self.settings.data_dir, keys::AUDITOR).unwrap();
+        let seed = keys::load(&self.settings, keys::AUDITOR).unwrap();
         let key = SigningKey::from_bytes(CipherSuite::Kt128Sha256Ed25519, &seed).unwrap();
         hex::encode(key.public_key())
     }
@@ -87,7 +89,7 @@ impl AuditorHost {
     /// Its lines in a tlog-policy.
     pub(crate) fn policy(&self) -> String {
         let name = &self.name;
-        let keys = keys::cosigner(&self.settings.data_dir, name, "auditor").unwrap();
+        let keys = keys::cosigner(&self.settings, Role::Auditor).unwrap();
         let (first, second) = (keys[0].verifier(), keys[1].verifier());
         format!(
             "witness {name}-1 {first} http://{name}/auditor\n\
@@ -191,7 +193,7 @@ impl DirectoryHost {
         let file = data_dir.join("policy");
         std::fs::write(&file, policy).unwrap();
         let settings = Settings {
-            origin: format!("{name}/overt"),
+            origin: Some(format!("{name}/overt")),
             data_dir,
             reasonable_monitoring_window: 2 * HOUR,
             max_ahead: 10 * MINUTE,
