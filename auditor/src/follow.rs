@@ -1,10 +1,11 @@
 //! Following one directory: fetch, replay, compare, remember, sign, deliver.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use axum::http::StatusCode;
+use indicatif::{ProgressBar, ProgressStyle};
 use overt_protocol::auditor::AuditError;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::Descriptor;
@@ -23,13 +24,21 @@ use crate::updates::Updates;
 /// Bytes of a descriptor.
 const MAX_DESCRIPTOR: usize = 1 << 18;
 
+/// How often it is logged how far a long replay is.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
 /// What became of one look at a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything is replayed; the newest head is signed if the directory wants that of us.
     UpToDate,
     /// There is more.
-    Behind,
+    Behind {
+        /// Log entries replayed.
+        replayed: u64,
+        /// Log entries that the directory shows.
+        of: u64,
+    },
     /// Something is wrong that proves nothing.
     Suspicious,
     /// The directory is refused.
@@ -159,7 +168,8 @@ impl Follower {
         let head = TreeHead::from_bytes(&bytes, &()).context("malformed tree head")?;
         let size = record.replay.size();
         if head.tree_size > size && is_new {
-            return Ok(Outcome::Behind);
+            let (replayed, of) = (size, head.tree_size);
+            return Ok(Outcome::Behind { replayed, of });
         }
         let lag = self
             .gossip
@@ -353,9 +363,12 @@ pub async fn follow(follower: Follower, poll: Duration) {
     let url = follower.followed.url.clone();
     let mut wanted = follower.progress.wanted.subscribe();
     let mut pause = poll;
+    let mut catching_up = CatchingUp::default();
     loop {
-        match follower.look().await {
-            Ok(Outcome::Behind) => continue,
+        let looked = follower.look().await;
+        catching_up.show(&url, &looked);
+        match looked {
+            Ok(Outcome::Behind { .. }) => continue,
             Ok(Outcome::UpToDate) => pause = poll,
             Ok(Outcome::Suspicious | Outcome::Refused) => pause = poll.saturating_mul(10),
             Err(error) => {
@@ -365,6 +378,37 @@ pub async fn follow(follower: Follower, poll: Duration) {
         }
         // A directory that asks for a cosignature is looked at now.
         let _ = tokio::time::timeout(jittered(pause), wanted.changed()).await;
+    }
+}
+
+/// Shows how far a replay is that takes a while: as a bar to people at a terminal, else in the log.
+#[derive(Default)]
+struct CatchingUp {
+    bar: Option<ProgressBar>,
+    said: Option<Instant>,
+}
+
+impl CatchingUp {
+    fn show(&mut self, url: &str, looked: &anyhow::Result<Outcome>) {
+        let Ok(Outcome::Behind { replayed, of }) = *looked else {
+            if let Some(bar) = self.bar.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        };
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = "{msg} {wide_bar} {pos}/{len} log entries, {per_sec}, {eta} left";
+            let style = ProgressStyle::with_template(style);
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(of).with_style(style);
+            bar.with_message(url.to_owned()).with_position(replayed)
+        });
+        bar.set_length(of);
+        bar.set_position(replayed);
+        if bar.is_hidden() && self.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            tracing::info!(url, replayed, of, "catching up");
+            self.said = Some(Instant::now());
+        }
     }
 }
 

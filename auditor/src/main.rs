@@ -1,5 +1,7 @@
 //! The `overt-auditor` command.
 
+mod ask;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -62,11 +64,24 @@ enum Command {
     },
     /// Print the lines that name this auditor in a tlog-policy; makes the keys if there are none yet.
     Policy,
+    /// Ask the auditor that runs with these settings what it sees. Ends with 3 if a log is proved
+    /// dishonest, with 4 if something is wrong that proves nothing, or is not reached.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the evidence that the auditor with these settings has into a folder, a file each.
+    Evidence {
+        /// The folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     match execute(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "overt-auditor: {error:#}");
             ExitCode::FAILURE
@@ -74,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(cli: &Cli) -> anyhow::Result<()> {
+fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let path = cli.config.as_deref();
     let path = path.context("a settings file is needed: --config FILE (see --help)")?;
     let settings = Settings::load(path)?;
@@ -85,25 +100,33 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
             let seed = keys::load(&settings, keys::AUDITOR)?;
             let key = SigningKey::from_bytes(suite, &seed)?;
             println!("{}", hex::encode(key.public_key()));
-            Ok(())
         }
         Some(Command::Policy) => {
             print!("{}", policy(&settings)?);
-            Ok(())
         }
-        _ => {
+        Some(Command::Status { json }) => {
+            return runtime()?.block_on(ask::status(&settings, *json));
+        }
+        Some(Command::Evidence { folder }) => {
+            runtime()?.block_on(ask::evidence(&settings, folder))?;
+        }
+        None | Some(Command::Run) => {
             let filter =
                 EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
             tracing_subscriber::fmt()
                 .with_env_filter(filter)
                 .with_writer(std::io::stderr)
                 .init();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(run(settings))
+            runtime()?.block_on(run(settings))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 /// Both keys, so that what needs this auditor needs it whatever becomes of one algorithm. The group's

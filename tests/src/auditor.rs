@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -57,6 +57,11 @@ impl AuditorPlace {
         let output = command(&self.folder)?.arg("policy").output()?;
         ensure!(output.status.success(), "{output:?}");
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Asks it with the command of the same settings.
+    pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(command(&self.folder)?.args(arguments).output()?)
     }
 
     /// Starts it.

@@ -207,6 +207,10 @@ async fn a_second_face_is_evidence_that_all_auditors_get() {
     let forged = SignedCheckpoint::sign(shown.checkpoint().clone(), &[forged]).unwrap();
     assert_eq!(bring(forged.to_string()).await.0, 403);
 
+    let seen = place.ask(&["status"]).unwrap();
+    let text = String::from_utf8_lossy(&seen.stdout);
+    assert_eq!(seen.status.code(), Some(0), "{seen:?}");
+    assert!(text.contains(&format!("{origin}: FOLLOWED")), "{text}");
     // Someone who was shown another log of the same size.
     let other = SizedRoot {
         size: tree.size,
@@ -243,8 +247,21 @@ async fn a_second_face_is_evidence_that_all_auditors_get() {
     assert!(page.contains("REFUSED"), "{page}");
     let metrics = String::from_utf8(get(&place.url(), "/metrics").await.1).unwrap();
     assert!(metrics.contains("overt_auditor_refused{"), "{metrics}");
+    let seen = place.ask(&["status", "--json"]).unwrap();
+    assert_eq!(seen.status.code(), Some(3), "{seen:?}");
+    let folder = world.folder.path().join("evidence");
+    std::fs::create_dir(&folder).unwrap();
+    let written = place.ask(&["evidence", folder.to_str().unwrap()]).unwrap();
+    assert_eq!(written.status.code(), Some(0), "{written:?}");
+    let file = folder.read_dir().unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read(file).unwrap();
+    assert!(Evidence::parse(&file).unwrap().verify().is_ok());
     // After a restart neither.
     drop(auditors);
+    let silent = place.ask(&["status"]).unwrap();
+    let text = String::from_utf8_lossy(&silent.stderr);
+    assert_eq!(silent.status.code(), Some(1), "{silent:?}");
+    assert!(text.contains("is it running?"), "{text}");
     let again = place.start(&url).unwrap();
     again.status(|s| s["state"] == "refused").await.unwrap();
     let (status, _) = post(&place.url(), "/auditor/add-checkpoint", request.to_string()).await;
@@ -290,8 +307,6 @@ async fn an_auditor_signs_what_it_replayed_and_a_witness_what_is_consistent() {
     assert_eq!((status, lines.lines().count()), (200, 2), "{lines}");
     let (status, size) = ask("witness", 0, &first).await;
     assert_eq!((status, parse_size(size.as_bytes())), (409, Some(5)));
-    let fork = sign(origin, 5, 2, std::slice::from_ref(&key));
-    assert_eq!(ask("witness", 5, &fork).await.0, 422);
     assert_eq!(ask("witness", 5, &first).await.0, 200);
     let grown = sign(origin, 6, 3, std::slice::from_ref(&key));
     assert_eq!(
@@ -300,6 +315,10 @@ async fn an_auditor_signs_what_it_replayed_and_a_witness_what_is_consistent() {
         "no consistency proof"
     );
     assert_eq!(ask("witness", 7, &grown).await.0, 400);
+    // Two trees of one size: from then on it is refused.
+    let fork = sign(origin, 5, 2, std::slice::from_ref(&key));
+    assert_eq!(ask("witness", 5, &fork).await.0, 422);
+    assert_eq!(ask("witness", 5, &first).await.0, 403);
     let unknown = sign(
         "unknown.example.org",
         1,
