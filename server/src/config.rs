@@ -53,6 +53,10 @@ pub enum Role {
     Manager,
     /// The Service Operator in front of a manager: access control and signatures on values.
     Operator,
+    /// One of the processes of a directory in a database that may be elected to write.
+    Sequencer,
+    /// One of the processes of a directory in a database that only answer lookups.
+    Reader,
 }
 
 /// What becomes of a head that `witness_policy` is not met for.
@@ -83,6 +87,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the log is kept.
     pub data_dir: PathBuf,
+    /// A PostgreSQL database that several processes share, such as `postgres://overt@db/overt`; absent:
+    /// SQLite in `data_dir`. Better in the environment than in a file, if it has a password.
+    pub database_url: Option<String>,
+    /// How long the sequencer may be silent before another process takes over, with `database_url`.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
     /// Name of the directory: a schema-less URL, such as `keys.example.org/overt`; default one that no
     /// other directory has. Fixed when the log is created.
     pub origin: Option<String>,
@@ -208,6 +218,8 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             data_dir: default_data_dir(),
+            database_url: None,
+            lease: Duration::from_secs(10),
             origin: None,
             cipher_suite: CipherSuite::Kt128Sha256Ed25519.name().to_owned(),
             role: Role::All,
@@ -391,6 +403,20 @@ impl Settings {
                 "an operator needs access = \"token\": a version that the manager skipped would \
                  break the signatures that access = \"open\" asks of users",
             );
+        }
+        let is_shared = self.database_url.is_some();
+        if matches!(self.role, Role::Sequencer | Role::Reader) && !is_shared {
+            return invalid(
+                "role",
+                "\"sequencer\" and \"reader\" are for processes that share a database: set \
+                 database_url",
+            );
+        }
+        if self.role == Role::Operator && is_shared {
+            return invalid("database_url", "an operator keeps no log");
+        }
+        if self.lease < Duration::from_secs(1) {
+            return invalid("lease", "expected at least 1s");
         }
         for (setting, key) in [
             ("auditor_public_key", &self.auditor_public_key),

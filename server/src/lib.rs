@@ -23,6 +23,8 @@ mod backoff;
 pub mod config;
 pub mod directory;
 pub mod error;
+mod fleet;
+pub mod follow;
 pub mod guard;
 pub mod head_log;
 pub mod http;

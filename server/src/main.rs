@@ -207,6 +207,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Config { .. }) => {
             let mut shown = settings;
             shown.token = shown.token.map(|_| "(set)".to_owned());
+            shown.database_url = shown.database_url.map(|_| "(set)".to_owned());
             print!("{}", toml::to_string(&shown)?);
             Ok(())
         }
@@ -217,7 +218,7 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                 .build()?;
             match settings.role {
                 Role::Operator => runtime.block_on(operator::run(settings, stopped())),
-                Role::All | Role::Manager => {
+                Role::All | Role::Manager | Role::Sequencer | Role::Reader => {
                     runtime.block_on(overt_server::run::run(settings, stopped()))
                 }
             }

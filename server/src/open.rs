@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use overt_protocol::clock::Clock;
 use overt_protocol::codec::Decode;
 use overt_protocol::descriptor::Descriptor;
-use overt_protocol::head_log::key::{SignatureType, SignerKey};
+use overt_protocol::head_log::key::{SignatureType, SignerKey, VerifierKey};
 use overt_protocol::provider::Retention;
 use overt_protocol::suite::{SigningKey, VrfSecretKey, sha256};
 use overt_protocol::user::Verifier;
@@ -32,11 +32,12 @@ use crate::prune::{self, Pruning};
 use crate::publish::transport::Transport;
 use crate::publish::{LogSigner, Publisher, Quorum};
 use crate::run::AbortOnDrop;
-use crate::sequencer::{From, Pace, Sequencer};
+use crate::sequencer::{From, Pace, Sequencer, Updates};
 use crate::startup;
 use crate::store::{SqliteStore, Store};
 
 /// What a directory needs of the world around it.
+#[derive(Clone)]
 pub struct World {
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -54,26 +55,39 @@ pub struct Ready {
     /// fails.
     pub writer: JoinHandle<anyhow::Result<()>>,
     pub(crate) _background: Vec<AbortOnDrop>,
-    pub(crate) _lock: File,
+    pub(crate) _lock: Option<File>,
 }
 
-/// Opens or makes the directory that the settings name.
+/// Opens or makes the directory in the data directory that the settings name.
 pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     let data_dir = &settings.data_dir;
-    // The database holds openings, which privacy law wants erasable, and perhaps the keys.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
+    make_private(data_dir)?;
     let lock = startup::lock(data_dir)?;
     let store = SqliteStore::open(&data_dir.join("overt.sqlite3"))?;
+    let mut ready = open_in(settings, world, store).await?;
+    ready._lock = Some(lock);
+    Ok(ready)
+}
+
+/// The database holds openings, which privacy law wants erasable, and perhaps the keys.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the data directory {}", folder.display()))
+}
+
+/// Opens or makes the directory in a store, as its one sequencer.
+pub async fn open_in<S: Store>(
+    settings: &Settings,
+    world: World,
+    store: S,
+) -> anyhow::Result<Ready> {
     let is_new = store.tip()?.is_none() && store.meta("configuration")?.is_none();
     let (config, signing, vrf) = configuration(settings, is_new)?;
     Verifier::new(config.clone())?;
     let access = access(settings, &config)?;
     let guard = Guard::new(settings.guard_file());
-    if is_new {
+    if is_new || store.is_shared() {
         guard.prepare().context("guard_file")?;
     }
     let tip = startup::check(&store, &config, access.requires_signed_value(), &guard)?;
@@ -84,12 +98,8 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     let is_new_log = is_new || store.meta("head_log")?.is_none();
     let signer = log_signer(settings, &origin, is_new_log)?;
     startup::check_log(&store, &signer)?;
-    let mut descriptor = Descriptor::new(&origin, &config, access.requires_signed_value())?;
-    descriptor.sign_checkpoints_with(signer.verifiers());
-    if settings.prove_absence {
-        descriptor.offer("absence");
-    }
-
+    let signed = access.requires_signed_value();
+    let descriptor = describe(settings, &origin, &config, signed, signer.verifiers())?;
     let shared = Arc::new(Shared::new(
         store,
         config.clone(),
@@ -157,30 +167,7 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
     });
     let pruning =
         pruning.map(|pruning| AbortOnDrop(tokio::spawn(prune::run(Arc::clone(&shared), pruning))));
-    let api = Arc::new(Api {
-        shared,
-        updates,
-        descriptor,
-        metrics: world.metrics,
-        owner_monitor_limit: settings.owner_monitor_limit,
-        lookups: match settings.lookups {
-            LookupPolicy::Open => Lookups::Open,
-            LookupPolicy::Token => Lookups::Token(token(settings)),
-        },
-        gives_receipts: settings.receipts.is_some() && settings.role != Role::Manager,
-        max_head_age: config.max_behind,
-    });
-    let limits = Limits {
-        max_body: settings.max_body,
-        concurrency: settings.concurrency,
-        timeout: settings.request_timeout,
-    };
-    tracing::info!(
-        tree_size = api.shared.published().map_or(0, |head| head.tree_size),
-        fingerprint = %api.descriptor.fingerprint()?,
-        origin,
-        "directory ready"
-    );
+    let app = app(settings, world.metrics, shared, updates, descriptor)?;
     // The publisher ends when the sequencer has, or when it fails, which the sequencer notices.
     let writer = tokio::spawn(async {
         let (ended, published) = tokio::join!(sequencer.run(), publisher.run());
@@ -188,11 +175,63 @@ pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
         anyhow::Ok(ended?)
     });
     Ok(Ready {
-        app: router(api, limits),
+        app,
         writer,
         _background: mirror.into_iter().chain(pruning).collect(),
-        _lock: lock,
+        _lock: None,
     })
+}
+
+/// What a directory says of itself.
+pub(crate) fn describe<'k>(
+    settings: &Settings,
+    origin: &str,
+    config: &Configuration,
+    requires_signed_value: bool,
+    log_keys: impl IntoIterator<Item = &'k VerifierKey>,
+) -> anyhow::Result<Descriptor> {
+    let mut descriptor = Descriptor::new(origin, config, requires_signed_value)?;
+    descriptor.sign_checkpoints_with(log_keys);
+    if settings.prove_absence {
+        descriptor.offer("absence");
+    }
+    Ok(descriptor)
+}
+
+/// What answers requests.
+pub(crate) fn app<S: Store>(
+    settings: &Settings,
+    metrics: PrometheusHandle,
+    shared: Arc<Shared<S>>,
+    updates: Updates,
+    descriptor: Descriptor,
+) -> anyhow::Result<Router> {
+    tracing::info!(
+        tree_size = shared.published().map_or(0, |head| head.tree_size),
+        fingerprint = %descriptor.fingerprint()?,
+        origin = descriptor.origin,
+        takes_updates = updates.are_taken(),
+        "directory ready"
+    );
+    let api = Api {
+        max_head_age: shared.config.max_behind,
+        shared,
+        updates,
+        descriptor,
+        metrics,
+        owner_monitor_limit: settings.owner_monitor_limit,
+        lookups: match settings.lookups {
+            LookupPolicy::Open => Lookups::Open,
+            LookupPolicy::Token => Lookups::Token(token(settings)),
+        },
+        gives_receipts: settings.receipts.is_some() && settings.role != Role::Manager,
+    };
+    let limits = Limits {
+        max_body: settings.max_body,
+        concurrency: settings.concurrency,
+        timeout: settings.request_timeout,
+    };
+    Ok(router(Arc::new(api), limits))
 }
 
 /// The log's configuration and private keys. Keys are made only for a new log.

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use overt_protocol::clock::SystemClock;
 
 use crate::config::Settings;
+use crate::fleet;
 use crate::open::{Ready, World, open};
 use crate::publish::transport::Http;
 
@@ -21,6 +22,9 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         clock: Arc::new(SystemClock),
         transport: Arc::new(Http::new(settings.witness_timeout)?),
     };
+    if let Some(url) = settings.database_url.clone() {
+        return fleet::run(settings, &url, world, stop).await;
+    }
     let Ready {
         app,
         mut writer,

@@ -4,6 +4,7 @@
 mod auditor;
 mod head_log;
 mod person;
+mod postgres;
 mod program;
 mod server;
 #[path = "../../protocol/tests/support/session.rs"]
@@ -19,6 +20,7 @@ mod witness;
 pub use auditor::{Auditor, AuditorPlace};
 pub use head_log::{HeadLog, log_keys, log_settings};
 pub use person::Person;
+pub use postgres::{database, restart_database};
 pub use program::Program;
 pub use server::{Server, binary, get, published_keys, wait_for};
 pub use user::{Answer, User};

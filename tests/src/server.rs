@@ -1,6 +1,6 @@
 //! `overt-server` as a process.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use overt_protocol::descriptor::Descriptor;
 use overt_protocol::head_log::key::VerifierKey;
+
+use crate::postgres::database;
+
+/// The variable that names the database.
+const DATABASE: &str = "OVERT_SERVER_DATABASE_URL";
 
 /// A program of the workspace, built beside the running test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
@@ -58,7 +63,14 @@ impl Server {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        let child = Command::new(binary("overt-server")?)
+        let mut is_shared = environment.iter().any(|(name, _)| *name == DATABASE);
+        let mut command = Command::new(binary("overt-server")?);
+        if !is_shared && std::env::var("OVERT_TEST_STORE").is_ok_and(|store| store == "postgres") {
+            let url = database(data_dir)?;
+            command.env(DATABASE, url).env("OVERT_SERVER_LEASE", "1s");
+            is_shared = true;
+        }
+        let child = command
             .args([
                 "--data-dir",
                 &data_dir.display().to_string(),
@@ -86,7 +98,30 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        if is_shared {
+            server.wait_until_it_answers(address, deadline)?;
+        }
         Ok(server)
+    }
+
+    /// A process that shares a database listens before it has anything to show.
+    fn wait_until_it_answers(&mut self, address: &str, deadline: Instant) -> anyhow::Result<()> {
+        loop {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.write_all(b"GET /v1/descriptor HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            if answer.starts_with("HTTP/1.0 200") {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("overt-server ended ({status}): {}", self.errors());
+            }
+            if Instant::now() > deadline {
+                bail!("overt-server has nothing to show after 30 s: {answer}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn errors(&mut self) -> String {

@@ -94,6 +94,7 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
         .route("/v1/descriptor", get(status::descriptor::<S>))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz::<S>))
+        .route("/readyz/updates", get(status::updatesz::<S>))
         .route("/metrics", get(status::metrics::<S>))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

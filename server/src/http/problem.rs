@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::access::AccessError;
 use crate::error::DirectoryError;
 use crate::sequencer::UpdateError;
+use crate::store::StoreError;
 
 /// What went wrong, for programs. The code never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub enum Code {
     InvalidValue,
     /// Too many requests or waiting updates; try again.
     Overloaded,
+    /// Another process of the directory takes updates.
+    ReadOnly,
     /// The directory cannot answer now.
     Unavailable,
     /// The Third-Party Manager signed two heads of one size.
@@ -102,6 +105,11 @@ impl Code {
                 "The value is not acceptable",
             ),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
+            Self::ReadOnly => (
+                "read-only",
+                S::SERVICE_UNAVAILABLE,
+                "This process takes no updates",
+            ),
             Self::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "Unavailable"),
             Self::Forked => ("forked", S::BAD_GATEWAY, "The manager forked the log"),
             Self::NotAudited => (
@@ -191,6 +199,9 @@ impl From<DirectoryError> for Problem {
             DirectoryError::NotAudited => Self::new(Code::NotAudited, error.to_string()),
             DirectoryError::Unpublished => Self::new(Code::Unavailable, error.to_string()),
             DirectoryError::Held => Self::new(Code::NotWitnessed, error.to_string()),
+            DirectoryError::Store(StoreError::Fenced) => {
+                Self::new(Code::ReadOnly, StoreError::Fenced.to_string())
+            }
             DirectoryError::Store(error) => {
                 tracing::error!(%error, "the store failed");
                 Self::internal()
@@ -230,6 +241,7 @@ impl From<UpdateError> for Problem {
             UpdateError::Held => Code::NotWitnessed,
             UpdateError::QueueFull => Code::Overloaded,
             UpdateError::Stopping => Code::Unavailable,
+            UpdateError::Elsewhere => Code::ReadOnly,
             UpdateError::Directory(_) => Code::Unavailable,
         };
         match error {

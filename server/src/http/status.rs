@@ -10,6 +10,7 @@ use overt_protocol::descriptor::Descriptor;
 use serde_json::json;
 
 use crate::http::{Api, Code, Problem};
+use crate::sequencer::UpdateError;
 use crate::store::{Reader, Store};
 
 pub(super) async fn descriptor<S: Store>(State(api): State<Arc<Api<S>>>) -> Json<Descriptor> {
@@ -42,10 +43,19 @@ pub(super) async fn readyz<S: Store>(State(api): State<Arc<Api<S>>>) -> Result<R
     let body = json!({
         "tree_size": head.tree_size,
         "head_age_ms": age,
+        "takes_updates": api.updates.are_taken(),
         "updates_waiting": api.updates.waiting(),
         "waits_for_witnesses": api.shared.is_held(),
     });
     Ok(Json(body).into_response())
+}
+
+/// It also takes updates: for whatever shares them out among the processes of one directory.
+pub(super) async fn updatesz<S: Store>(api: State<Arc<Api<S>>>) -> Result<Response, Problem> {
+    match api.updates.are_taken() {
+        true => readyz(api).await,
+        false => Err(UpdateError::Elsewhere.into()),
+    }
 }
 
 pub(super) async fn metrics<S: Store>(State(api): State<Arc<Api<S>>>) -> Response {

@@ -131,7 +131,7 @@ impl<S: Store> Publisher<S> {
     /// once is shown to them again, whatever the policy is now.
     pub fn resume(&self, tip: &Durable) -> Result<(), PublishError> {
         let store = &self.shared.store;
-        if self.quorum.is_none() {
+        if !self.keeps() {
             // All that is signed is shown, so there is nothing to remember.
             store.put_published(None)?;
         }
@@ -281,8 +281,13 @@ impl<S: Store> Publisher<S> {
         }
     }
 
+    /// Whether it is kept what was published: for the next run, or for other processes.
+    fn keeps(&self) -> bool {
+        self.quorum.is_some() || self.shared.store.is_shared()
+    }
+
     fn publish(&self, newest: &Durable, checkpoint: SignedCheckpoint) -> Result<(), PublishError> {
-        publish(&self.shared, newest, checkpoint, self.quorum.is_some())
+        publish(&self.shared, newest, checkpoint, self.keeps())
     }
 }
 

@@ -106,12 +106,15 @@ pub enum UpdateError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// Another process of this directory is the sequencer.
+    #[error("this process only reads; updates go to the sequencer")]
+    Elsewhere,
 }
 
 /// Hands updates to the sequencer.
 #[derive(Debug, Clone)]
 pub struct Updates {
-    queue: mpsc::Sender<Waiting>,
+    queue: Option<mpsc::Sender<Waiting>>,
 }
 
 /// What is to be created: an `UpdateRequest`, or a `ManagerUpdateRequest`.
@@ -155,6 +158,16 @@ pub enum Acknowledged {
 }
 
 impl Updates {
+    /// Where another process is the sequencer.
+    pub fn elsewhere() -> Self {
+        Self { queue: None }
+    }
+
+    /// Whether this process takes updates.
+    pub fn are_taken(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// Waits until the update's versions are durable and published.
     pub async fn update(
         &self,
@@ -188,7 +201,8 @@ impl Updates {
             token,
             answer,
         };
-        self.queue.try_send(waiting).map_err(|error| match error {
+        let queue = self.queue.as_ref().ok_or(UpdateError::Elsewhere)?;
+        queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => UpdateError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => UpdateError::Stopping,
         })
@@ -196,9 +210,11 @@ impl Updates {
 
     /// Updates that wait now.
     pub fn waiting(&self) -> usize {
-        self.queue
-            .max_capacity()
-            .saturating_sub(self.queue.capacity())
+        let waiting = |queue: &mpsc::Sender<_>| {
+            let free = queue.capacity();
+            queue.max_capacity().saturating_sub(free)
+        };
+        self.queue.as_ref().map_or(0, waiting)
     }
 }
 
@@ -290,7 +306,8 @@ impl<S: Store> Sequencer<S> {
             head_log,
             heads,
         };
-        (sequencer, Updates { queue: sender })
+        let queue = Some(sender);
+        (sequencer, Updates { queue })
     }
 
     /// Signs the committed tip and keeps the signature; none if the log is empty.

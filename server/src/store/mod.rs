@@ -6,8 +6,11 @@
 //! have time to finish before. The head is one row, moved by compare-and-set in the transaction that
 //! appends.
 
+mod postgres;
+mod rows;
 mod sqlite;
 
+pub use postgres::{Lease, PostgresReader, PostgresStore};
 pub use sqlite::{SqliteReader, SqliteStore};
 
 use overt_protocol::log_tree::Subtree;
@@ -27,6 +30,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// A reader; waits for one if all are in use.
     fn reader(&self) -> Result<Self::Reader<'_>, StoreError>;
+    /// Whether other processes read it, which learn from it what is published.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// The newest committed state; none in a new store.
     fn tip(&self) -> Result<Option<Tip>, StoreError>;
     /// Appends log entries to `before`, durably and all or nothing. Fails if the store's head is
@@ -230,6 +237,15 @@ pub enum StoreError {
     /// The engine failed (disk full, no permission, …).
     #[error("storage engine: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The database failed.
+    #[error("database: {}", with_source(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The database is not reached, or gives no more connections.
+    #[error("no connection to the database: {0}")]
+    Unreachable(String),
+    /// Another process is the sequencer now.
+    #[error("another process is the sequencer now: this one writes nothing any more")]
+    Fenced,
     /// Stored bytes do not decode, or contradict each other.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -241,4 +257,12 @@ pub enum StoreError {
         "the stored head is not the one that this writer appended to; is another server running?"
     )]
     HeadMoved,
+}
+
+/// The database's own words, which the error keeps apart.
+fn with_source(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use overt_protocol::codec::{DecodeError, Encode, EncodeError, Reader as Bytes, Writer};
-use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
+use overt_protocol::prefix_tree::{LeafId, LeafPath};
 use overt_protocol::provider::Tip;
 use overt_protocol::wire::TreeHead;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::rows::{damaged, decode_tip, encode_tip, encoded, integer};
 use crate::head_log::HeadNode;
 use crate::store::{Batch, Promise, Published, Retained, Store, StoreError};
 
@@ -415,54 +415,4 @@ fn values_of(
         Ok((row.get(0)?, row.get(1)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// SQLite's integers are signed.
-fn integer(value: u64) -> Result<i64, StoreError> {
-    i64::try_from(value).map_err(|_| StoreError::Damaged(format!("{value} is out of range")))
-}
-
-fn encoded(value: &impl Encode) -> Result<Vec<u8>, StoreError> {
-    value.to_bytes().map_err(damaged("row"))
-}
-
-fn damaged<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> StoreError {
-    move |error| StoreError::Damaged(format!("{what}: {error}"))
-}
-
-fn encode_tip(tip: &Tip) -> Result<Vec<u8>, EncodeError> {
-    let mut w = Writer::default();
-    w.u64(tip.size);
-    w.u64(tip.timestamp);
-    w.u64(tip.next_leaf);
-    w.optional(tip.prefix_root.as_ref(), |w, root| {
-        w.u64(root.id);
-        w.bytes(&root.value);
-    });
-    for value in &tip.full_subtrees {
-        w.bytes(value);
-    }
-    w.finish()
-}
-
-fn decode_tip(bytes: &[u8]) -> Result<Tip, DecodeError> {
-    let mut r = Bytes::new(bytes);
-    let (size, timestamp, next_leaf) = (r.u64("size")?, r.u64("timestamp")?, r.u64("next_leaf")?);
-    let prefix_root = r.optional("prefix_root", |r| {
-        Ok(Node {
-            id: r.u64("id")?,
-            value: r.array("value")?,
-        })
-    })?;
-    let mut full_subtrees = Vec::new();
-    while !r.is_empty() {
-        full_subtrees.push(r.array("full_subtrees")?);
-    }
-    Ok(Tip {
-        size,
-        timestamp,
-        full_subtrees,
-        prefix_root,
-        next_leaf,
-    })
 }

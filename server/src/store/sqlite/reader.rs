@@ -9,7 +9,8 @@ use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
 use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, damaged, integer};
+use super::SqliteStore;
+use crate::store::rows::{damaged, integer};
 use crate::store::{Created, Reader, StoreError, VersionRow};
 
 /// A connection from the pool; goes back when dropped.

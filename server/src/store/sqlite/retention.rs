@@ -3,7 +3,7 @@
 use overt_protocol::prefix_tree::{LeafId, LeafPath};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{encoded, integer};
+use crate::store::rows::{encoded, integer};
 use crate::store::{Retained, Retired, StoreError};
 
 /// Versions by leaf, in the order of creation. Logs whose entries never expire do without.
