@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use overt_protocol::clock::Clock;
@@ -18,13 +19,16 @@ use overt_protocol::wire::{
 };
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::error::DirectoryError;
 use crate::store::{Reader, Store, StoreError, VersionRow};
 
 /// Heads of the auditor that wait for publication.
 const MAX_AHEAD: usize = 64;
+
+/// How long a user waits who has seen more than is published here.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What all requests share: the store, the keys, caches of what never changes, and the published
 /// head.
@@ -43,6 +47,10 @@ pub struct Shared<S> {
     durable: ArcSwapOption<TreeHead>,
     /// What users see.
     published: ArcSwapOption<TreeHead>,
+    /// Its size.
+    shown: watch::Sender<u64>,
+    /// Where another process publishes: asks for a look at what it published.
+    wanted: Option<Notify>,
     checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     held: watch::Sender<bool>,
     auditor: ArcSwapOption<AuditorTreeHead>,
@@ -91,12 +99,40 @@ impl<S: Store> Shared<S> {
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
+            shown: watch::channel(0).0,
+            wanted: None,
             checkpoint: watch::Sender::default(),
             held: watch::channel(false).0,
             auditor: ArcSwapOption::empty(),
             auditor_ahead: Mutex::default(),
             dropped: AtomicU64::new(0),
         }
+    }
+
+    /// Where another process publishes.
+    pub fn following(mut self) -> Self {
+        self.wanted = Some(Notify::new());
+        self
+    }
+
+    /// Completes when somebody has seen more than is published here.
+    pub async fn is_wanted(&self) {
+        match &self.wanted {
+            Some(wanted) => wanted.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits a while until a head of at least `size` is published, as another process may have done
+    /// already: users are answered now by one, now by the other. Returns whether it is.
+    pub async fn reaches(&self, size: u64) -> bool {
+        let Some(wanted) = &self.wanted else {
+            return false;
+        };
+        let mut shown = self.shown.subscribe();
+        wanted.notify_one();
+        let reached = shown.wait_for(|shown| *shown >= size);
+        tokio::time::timeout(CATCH_UP, reached).await.is_ok()
     }
 
     /// The published head; none before the first.
@@ -123,6 +159,7 @@ impl<S: Store> Shared<S> {
             self.durable.store(Some(Arc::clone(&head)));
         }
         self.published.store(Some(head));
+        self.shown.send_replace(size);
         let mut ahead = lock(&self.auditor_ahead);
         let later = ahead.split_off(&size.saturating_add(1));
         let (_, signed) = std::mem::replace(&mut *ahead, later).pop_last()?;

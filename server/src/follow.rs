@@ -53,7 +53,8 @@ pub async fn follow(
     let descriptor = describe(settings, origin, &config, signed, &log_keys)?;
 
     let cache = settings.cache_mib << 20;
-    let shared = Arc::new(Shared::new(store, config, vrf, world.clock, cache));
+    let shared = Shared::new(store, config, vrf, world.clock, cache).following();
+    let shared = Arc::new(shared);
     show(&shared, published)?;
     refresh(&shared)?;
     let following = AbortOnDrop(tokio::spawn(watch(Arc::clone(&shared))));
@@ -87,8 +88,12 @@ async fn watch(shared: Arc<Shared<PostgresStore>>) {
                 tokio::time::sleep(POLL).await;
                 break;
             };
-            if let Ok(Err(_)) = tokio::time::timeout(POLL, heads.next()).await {
-                break;
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = shared.is_wanted() => {}
+                heard = heads.next() => if heard.is_err() {
+                    break;
+                },
             }
         }
     }

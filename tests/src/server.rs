@@ -32,6 +32,15 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The answer to a request for the descriptor, read as it comes.
+fn descriptor(address: &str) -> std::io::Result<String> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.write_all(b"GET /v1/descriptor HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// A running directory. Killed when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -107,10 +116,7 @@ impl Server {
     /// A process that shares a database listens before it has anything to show.
     fn wait_until_it_answers(&mut self, address: &str, deadline: Instant) -> anyhow::Result<()> {
         loop {
-            let mut stream = std::net::TcpStream::connect(address)?;
-            stream.write_all(b"GET /v1/descriptor HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
+            let answer = descriptor(address).unwrap_or_default();
             if answer.starts_with("HTTP/1.0 200") {
                 return Ok(());
             }
@@ -130,6 +136,11 @@ impl Server {
             let _ = stderr.read_to_string(&mut text);
         }
         text
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`.

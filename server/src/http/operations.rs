@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
-use overt_protocol::provider::{self, Directory};
+use overt_protocol::provider::{self, Directory, Refusal};
 use overt_protocol::receipt::Promised;
 use overt_protocol::wire::{
     AbsenceRequest, Configuration, ContactMonitorRequest, CredentialUpdateRequest, DeploymentMode,
@@ -325,14 +325,25 @@ fn encoded(response: impl Encode) -> Result<Vec<u8>, DirectoryError> {
 async fn answer<S: Store>(
     operation: &'static str,
     api: Arc<Api<S>>,
-    prove: impl FnOnce(&Api<S>, &Snapshot<'_, S>) -> Result<Vec<u8>, DirectoryError> + Send + 'static,
+    prove: impl Fn(&Api<S>, &Snapshot<'_, S>) -> Result<Vec<u8>, DirectoryError> + Send + Sync + 'static,
 ) -> Answer {
     let started = Instant::now();
-    let proved = tokio::task::spawn_blocking(move || {
-        let snapshot = api.shared.snapshot()?;
-        prove(&api, &snapshot)
-    });
-    let bytes = proved.await.map_err(join_error)??;
+    let prove = Arc::new(prove);
+    let once = || {
+        let (api, prove) = (Arc::clone(&api), Arc::clone(&prove));
+        tokio::task::spawn_blocking(move || {
+            let snapshot = api.shared.snapshot()?;
+            prove(&api, &snapshot)
+        })
+    };
+    let bytes = match once().await.map_err(join_error)? {
+        Err(DirectoryError::Refusal(Refusal::LastAhead { last, .. }))
+            if api.shared.reaches(last).await =>
+        {
+            once().await.map_err(join_error)??
+        }
+        proved => proved?,
+    };
     let seconds = started.elapsed().as_secs_f64();
     metrics::histogram!("overt_request_seconds", "operation" => operation).record(seconds);
     metrics::histogram!("overt_response_bytes", "operation" => operation)
