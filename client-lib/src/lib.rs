@@ -39,6 +39,7 @@
 //! ```
 
 pub mod alarm;
+pub mod bounds;
 pub mod client;
 pub mod code;
 pub mod error;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use overt_client::bounds::Times;
 use overt_protocol::evidence::Evidence;
 
 const STRENGTHS: &str = "MUST, MUST NOT, SHOULD, SHOULD NOT, RECOMMENDED, REQUIRED, step";
@@ -237,4 +238,52 @@ fn the_threat_model_has_every_attack_and_names_evidence_that_exists() {
         named.extend(quoted.map(str::to_owned));
     }
     assert_eq!(named, codes);
+}
+
+/// `overt status` can give numbers for every bound in the threat model.
+#[test]
+fn every_bound_is_a_formula_that_the_client_knows() {
+    let text = Sources::default()
+        .get("docs/threat-model.md")
+        .unwrap()
+        .to_owned();
+    let table = text.split("## Who finds out, and when").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let times = Times {
+        max_behind: 1,
+        max_ahead: 1,
+        window: 1,
+        maximum_lifetime: Some(1),
+        max_auditor_lag: Some(1),
+        silence: 1,
+        monitoring: 1,
+        auditor: 1,
+        gossip: 1,
+        cosignature: 1,
+    };
+    // A term is in capitals and stands alone; formulas are sums and minima of terms.
+    let is_term = |word: &str| word.bytes().all(|b| b.is_ascii_uppercase()) && word != "A";
+    let mut known = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let within = row.split('|').nth(3).unwrap().replace("2k - n", "");
+        let words = within.split(|c: char| !c.is_ascii_alphanumeric() && !"+(),".contains(c));
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let bare = |word: &str| word.trim_matches(|c| "(),".contains(c)).replace("min(", "");
+        for word in &words {
+            let word = bare(word);
+            if !word.is_empty() && word != "+" && is_term(&word) {
+                let value = times.evaluate(&word);
+                assert!(value.is_ok(), "{word:?} is not known, in {row}");
+                known.insert(word);
+            }
+        }
+    }
+    for term in ["RMW", "H", "W", "P", "G", "C", "MB", "LAG", "Q", "R"] {
+        assert!(known.contains(term), "{term} is in no row: {known:?}");
+    }
+    // And what is printed is what the table says.
+    for bound in times.bounds(None, 0) {
+        let is_there = bound.formula == "0" || table.contains(bound.formula);
+        assert!(is_there, "{bound:?} is not in the table");
+    }
 }

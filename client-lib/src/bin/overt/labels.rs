@@ -1,4 +1,4 @@
-//! `overt register`, `update`, `lookup`, `verify`, `history` and `status`.
+//! `overt register`, `update`, `lookup`, `verify` and `history`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,6 @@ use crate::args::{LookupArgs, Target, VerifyArgs};
 use crate::recognise::recognise;
 use crate::report::{NOT_VERIFIED, Report, UsageError, qr, state_code};
 use crate::session::{Session, read};
-use crate::trust;
 
 /// A label as people read it. It came from them or from the directory: no control characters.
 pub(crate) fn name(label: &[u8]) -> String {
@@ -206,7 +205,7 @@ pub(crate) async fn verify(
 }
 
 /// Who vouches for the head that the answer is from.
-fn add_witnesses(witnessed: Option<Witnessed>, json: &mut Value, text: &mut String) {
+pub(crate) fn add_witnesses(witnessed: Option<Witnessed>, json: &mut Value, text: &mut String) {
     let Some(witnessed) = witnessed else { return };
     let (some, others) = (&witnessed.cosigned, &witnessed.missing);
     let of = some.len().saturating_add(others.len());
@@ -253,68 +252,6 @@ fn row(found: &Lookup) -> String {
     });
     let (standing, bytes) = (standing(found.standing()), found.value().len());
     format!("{standing:<18}  {bytes} bytes  {kind}")
-}
-
-pub(crate) async fn status(session: &Session, report: &Report) -> anyhow::Result<()> {
-    let client = session.client(report).await?;
-    let tree = client.refresh().await?;
-    let (store, directory) = (client.store(), client.directory());
-    let timestamp = tree.rightmost().map_or(0, |entry| entry.timestamp);
-    let mut text = trust::text(directory);
-    let _ = write!(
-        text,
-        "\n  verified     log of {} entries, last changed {}\n  kept in      {}\n",
-        tree.tree_size(),
-        time(timestamp),
-        session.state_dir().display(),
-    );
-    let mut owned = Vec::new();
-    for label in store.owned_labels(&directory.url)? {
-        let Some(kept) = store.owned(&directory.url, &label)? else {
-            continue;
-        };
-        let progress = &kept.state.progress;
-        let version = progress.greatest_version();
-        if owned.len() < 20 {
-            let version = version.map_or("none".to_owned(), |v| v.to_string());
-            let _ = writeln!(text, "  owned        {}, version {version}", name(&label));
-        }
-        owned.push(json!({
-            "label": name(&label),
-            "version": version,
-            "monitored_to": progress.start,
-        }));
-    }
-    if owned.len() > 20 {
-        let _ = writeln!(text, "  owned        … {} labels in all", owned.len());
-    }
-    let mut contacts = Vec::new();
-    for label in store.contact_labels(&directory.url)? {
-        let contact = store.contact(&directory.url, &label)?.unwrap_or_default();
-        contacts.push(json!({
-            "label": name(&label),
-            "version": contact.greatest,
-            "to_monitor": contact.map.len(),
-        }));
-    }
-    let due = contacts.iter().filter(|c| c["to_monitor"] != 0).count();
-    let _ = writeln!(
-        text,
-        "  contacts     {} looked up, {due} of them with versions still to be monitored",
-        contacts.len()
-    );
-    let mut json = json!({
-        "result": "verified",
-        "directory": trust::describe(directory),
-        "tree_size": tree.tree_size(),
-        "timestamp_ms": timestamp,
-        "root": hex::encode(tree.view.root),
-        "owned": owned,
-        "contacts": contacts,
-    });
-    add_witnesses(client.witnessed()?, &mut json, &mut text);
-    report.result(&json, &text);
-    Ok(())
 }
 
 pub(crate) fn standing(standing: Standing) -> &'static str {
@@ -418,7 +355,7 @@ fn describe(found: &Lookup, greatest: bool) -> String {
 }
 
 /// How long ago, which people grasp faster than a date.
-fn time(timestamp: u64) -> String {
+pub(crate) fn time(timestamp: u64) -> String {
     use overt_client::Clock;
     let now = overt_client::SystemClock.now();
     let seconds = now.saturating_sub(timestamp) / 1000;

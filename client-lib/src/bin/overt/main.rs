@@ -13,6 +13,7 @@ mod monitor;
 mod recognise;
 mod report;
 mod session;
+mod status;
 mod trust;
 mod witness;
 
@@ -61,7 +62,7 @@ async fn run(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
         },
         Command::Verify(verify) => return labels::verify(verify, &session, report).await,
         Command::History { label } => labels::history(label, &session, report).await?,
-        Command::Status => labels::status(&session, report).await?,
+        Command::Status => status::status(&session, report).await?,
         Command::Monitor(monitor) => return monitor::run(monitor, &session, report).await,
         Command::Alarms { command } => alarms::run(command, &session, report).await?,
         Command::Credential { command } => {
