@@ -52,6 +52,7 @@ impl State {
             // Proved to be in the log, and not what the log may hold.
             Reason::Forked { .. }
             | Reason::Split
+            | Reason::Evidence(_)
             | Reason::SignedValue { .. }
             | Reason::PromiseBroken { .. } => Self::Lied,
             _ => Self::InvalidProof,

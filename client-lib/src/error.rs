@@ -229,6 +229,15 @@ pub enum Reason {
         /// The tree size.
         size: u64,
     },
+    /// Signed statements that cannot all be true, which an auditor had or completed.
+    #[error("the log is FORKED, which evidence {0} proves to anybody")]
+    Evidence(String),
+    /// An auditor cosigned another log than is shown here, and what would prove that is not to be had.
+    #[error(
+        "an auditor was shown another log than this one, and the proofs that would tell who lies are \
+         not to be had"
+    )]
+    AuditorDiffers,
     /// The head is not in the head log, or that is signed by others than its own keys.
     #[error("the head log: {0}")]
     HeadLog(#[from] TlogProofError),
@@ -256,6 +265,8 @@ impl Reason {
             Self::Receipt(error) => error.check(),
             Self::PromiseBroken { .. } => "promise-broken",
             Self::Forked { .. } => "forked",
+            Self::Evidence(_) => "evidence",
+            Self::AuditorDiffers => "auditor-differs",
             Self::HeadLog(error) => error.check(),
             Self::Split => "split-view",
         }

@@ -57,6 +57,14 @@ pub trait Transport: Send + Sync {
         async { Ok(Posted::Done(self.post(path, body).await?)) }
     }
 
+    /// Another server, such as an auditor's, as a stranger reaches it; not all transports lead there.
+    fn elsewhere(&self, address: &str) -> Result<Self, TransportError>
+    where
+        Self: Sized,
+    {
+        Err(TransportError::Address(address.to_owned()))
+    }
+
     /// The same directory as a stranger reaches it: with nothing that tells who asks, over
     /// connections that carry nothing else, and through an anonymous channel where there is one.
     fn anonymous(&self) -> Result<Self, TransportError>
@@ -351,7 +359,11 @@ impl Transport for HttpTransport {
         self.send(reqwest::Method::POST, path, body, header).await
     }
 
+    fn elsewhere(&self, address: &str) -> Result<Self, TransportError> {
+        Self::build(address, None, self.proxy.as_deref())
+    }
+
     fn anonymous(&self) -> Result<Self, TransportError> {
-        Self::build(&self.base, None, self.proxy.as_deref())
+        self.elsewhere(&self.base)
     }
 }

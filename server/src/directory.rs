@@ -309,7 +309,7 @@ impl<S: Store> Shared<S> {
     }
 
     /// Keeps a record that was just written.
-    pub(crate) fn remember_path(&self, id: LeafId, path: LeafPath) {
+    pub fn remember_path(&self, id: LeafId, path: LeafPath) {
         self.paths.insert(id, Arc::new(path));
     }
 }

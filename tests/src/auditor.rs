@@ -107,6 +107,11 @@ impl Auditor {
         AuditorPlace::new("auditor.example.org", folder)?.start(directory)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;

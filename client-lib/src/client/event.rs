@@ -82,6 +82,13 @@ pub enum Event {
         /// Roots in common.
         roots: usize,
     },
+    /// Auditors and witnesses of the user's policy were shown the same log.
+    Audited {
+        /// Where those answer that agreed.
+        agreed: Vec<String>,
+        /// Where the others would.
+        silent: Vec<String>,
+    },
     /// What the directory shows to strangers could not be compared for longer than it should be.
     Uncompared {
         /// When it was last compared, or else first tried; in milliseconds since the Unix epoch.
@@ -117,7 +124,8 @@ impl Event {
             | Self::Pending { .. }
             | Self::Contact { .. }
             | Self::Credential { .. }
-            | Self::Compared { .. } => State::Verified,
+            | Self::Compared { .. }
+            | Self::Audited { .. } => State::Verified,
             Self::ContactChanged { .. } => State::ContactKeyChanged,
             Self::Foreign { .. } => State::OwnKeyChanged,
             Self::Overdue { .. } | Self::Uncompared { .. } => State::Overdue,
@@ -191,7 +199,10 @@ impl Event {
     /// The label in question; empty if it is about the directory.
     pub fn label(&self) -> &[u8] {
         match self {
-            Self::Missed { .. } | Self::Compared { .. } | Self::Uncompared { .. } => &[],
+            Self::Missed { .. }
+            | Self::Compared { .. }
+            | Self::Audited { .. }
+            | Self::Uncompared { .. } => &[],
             Self::Owned { label, .. }
             | Self::Adopted { label, .. }
             | Self::Pending { label, .. }

@@ -1,6 +1,7 @@
 //! Verified operations on one directory.
 
 mod absence;
+mod auditors;
 mod contacts;
 mod credential;
 mod event;

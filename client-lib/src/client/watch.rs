@@ -68,8 +68,10 @@ struct Plan {
     pass: Duration,
     /// Passes that proved nothing, since the last that did.
     failures: u32,
-    /// None unless the log is in Contact Monitoring mode.
+    /// Of a comparison with what strangers are shown; none unless the log is in Contact Monitoring mode.
     comparison: Option<Duration>,
+    /// Of asking the auditors; none without a policy.
+    audit: Option<Duration>,
 }
 
 /// Whether a pass left something to be tried again soon.
@@ -79,14 +81,20 @@ fn is_unproved(done: &Monitoring) -> bool {
 
 impl<T: Transport> Client<T> {
     /// Monitors at once and then at this pace, for as long as the stream is polled. In Contact
-    /// Monitoring mode it also compares what is known here with what strangers are shown, at random
-    /// times, about as often. Needs a tokio runtime with time; nothing runs in between.
+    /// Monitoring mode it also compares what is known here with what strangers are shown, and with a
+    /// policy it asks the auditors, each at random times, about as often. Needs a tokio runtime with time; nothing runs in between.
     pub fn watch(&self, pace: Pace) -> impl Stream<Item = Monitoring> + '_ {
         stream::unfold(self.plan(pace), move |mut plan| async move {
-            let wait = plan.comparison.map_or(plan.pass, |due| due.min(plan.pass));
+            let others = [plan.comparison, plan.audit].into_iter().flatten();
+            let wait = others.fold(plan.pass, Duration::min);
             tokio::time::sleep(wait).await;
             plan.pass = plan.pass.saturating_sub(wait);
-            plan.comparison = plan.comparison.map(|due| due.saturating_sub(wait));
+            for due in [&mut plan.comparison, &mut plan.audit]
+                .into_iter()
+                .flatten()
+            {
+                *due = due.saturating_sub(wait);
+            }
             if plan.pass.is_zero() {
                 let done = self.monitor().await;
                 plan.pass = pace.after(&done, plan.failures);
@@ -96,11 +104,17 @@ impl<T: Transport> Client<T> {
                 };
                 return Some((done, plan));
             }
-            let done = Monitoring {
-                events: vec![self.compare_as_stranger().await],
-                tree: None,
+            let is_audit = plan.audit.is_some_and(|due| due.is_zero());
+            let events = match is_audit {
+                true => self.ask_auditors().await.into_iter().collect(),
+                false => vec![self.compare_as_stranger().await],
             };
-            plan.comparison = Some(pace.after_comparison(&done));
+            let done = Monitoring { events, tree: None };
+            let next = Some(pace.after_comparison(&done));
+            match is_audit {
+                true => plan.audit = next,
+                false => plan.comparison = next,
+            }
             Some((done, plan))
         })
     }
@@ -109,11 +123,16 @@ impl<T: Transport> Client<T> {
         let now = self.clock.now();
         let since = self.store.uncompared_since(self.url(), now);
         let elapsed = since.map_or(0, |since| now.saturating_sub(since));
+        let has_policy = self
+            .store
+            .policy(self.url())
+            .is_ok_and(|policy| policy.is_some());
         let is_compared = self.directory.config.is_contact_monitoring();
         Plan {
             pass: Duration::ZERO,
             failures: 0,
             comparison: is_compared.then(|| pace.first_comparison(Duration::from_millis(elapsed))),
+            audit: has_policy.then(|| pace.first_comparison(Duration::from_millis(elapsed))),
         }
     }
 }

@@ -84,6 +84,16 @@ impl<T: Transport> Client<T> {
         })
     }
 
+    /// What the head log must have of a head.
+    pub(super) fn head_record(&self, head: &TreeState) -> Result<HeadRecord, ClientError> {
+        Ok(HeadRecord {
+            config_hash: self.config_hash,
+            tree_size: head.tree_size(),
+            entry: *head.rightmost().ok_or(ClientError::Unsettled)?,
+            root: head.view.root,
+        })
+    }
+
     fn verify_proof(
         &self,
         policy: &Policy,
@@ -92,12 +102,8 @@ impl<T: Transport> Client<T> {
         in_time: &RangeInclusive<u64>,
     ) -> Result<Witnessed, Unwitnessed> {
         let proof = TlogProof::parse(bytes)?;
-        let record = HeadRecord {
-            config_hash: self.config_hash,
-            tree_size: head.tree_size(),
-            entry: *head.rightmost().ok_or(Unwitnessed::Few(BTreeSet::new()))?,
-            root: head.view.root,
-        };
+        let record = self.head_record(head);
+        let record = record.map_err(|_| Unwitnessed::Few(BTreeSet::new()))?;
         match proof.verify_head(&record, policy, in_time) {
             Ok(trusted) => {
                 let keys = trusted.cosignatures.iter().map(|one| one.key);

@@ -167,12 +167,20 @@ impl TlogProof {
         policy: &'p Policy,
         in_time: &RangeInclusive<u64>,
     ) -> Result<TrustedCheckpoint<'p>, TlogProofError> {
+        self.check_head(record)?;
+        Ok(policy.verify(&self.checkpoint, in_time)?)
+    }
+
+    /// Checks the same, by whomever the checkpoint is signed. Returns the hash of the leaf.
+    pub fn check_head(&self, record: &HeadRecord) -> Result<HashValue, TlogProofError> {
         let (expected, found) = (record.index()?, self.index);
         if found != expected {
             return Err(TlogProofError::Index { found, expected });
         }
         self.checkpoint.checkpoint().check_no_extensions()?;
-        self.verify_leaf(&record.leaf_hash()?, policy, in_time)
+        let leaf = record.leaf_hash()?;
+        self.check_inclusion(&leaf)?;
+        Ok(leaf)
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod auditors;
+mod clients;
 mod contradictions;
 mod fork;
 mod forks;

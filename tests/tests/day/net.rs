@@ -252,9 +252,13 @@ impl overt_client::transport::Transport for Phone {
         self.ask(request.body(body).unwrap()).await
     }
 
-    fn anonymous(&self) -> Result<Self, TransportError> {
-        let (link, url) = (self.link.clone(), self.url.clone());
+    fn elsewhere(&self, address: &str) -> Result<Self, TransportError> {
+        let (link, url) = (self.link.clone(), address.to_owned());
         Ok(Self { link, url })
+    }
+
+    fn anonymous(&self) -> Result<Self, TransportError> {
+        self.elsewhere(&self.url)
     }
 }
 

@@ -316,6 +316,9 @@ pub(crate) enum CredentialCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GossipCommand {
+    /// Ask the auditors of the policy what they were shown, and tell them what is shown here. `overt
+    /// monitor` does this by itself; with --watch at random times.
+    Auditors,
     /// Show the roots of the log at its recent distinguished entries, to send to a friend.
     Show {
         /// As a QR code too.

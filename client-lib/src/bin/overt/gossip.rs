@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use overt_client::roots::overlap;
-use overt_client::{Client, HttpTransport, State};
+use overt_client::{Client, Event, HttpTransport, State};
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::user::TreeView;
 use overt_protocol::wire::{DistinguishedHead, HashValue};
@@ -27,6 +27,7 @@ pub(crate) async fn run(
     match command {
         GossipCommand::Show { qr: as_qr } => show(&client, *as_qr, report).await,
         GossipCommand::Compare { file } => compare(&client, file, report).await,
+        GossipCommand::Auditors => auditors(&client, report).await,
         GossipCommand::Stranger => Ok(stranger(&client, report).await),
     }
 }
@@ -104,11 +105,24 @@ async fn compare(
 }
 
 async fn stranger(client: &Client<HttpTransport>, report: &Report) -> ExitCode {
-    let event = client.compare_as_stranger().await;
+    tell(&client.compare_as_stranger().await, report)
+}
+
+async fn auditors(client: &Client<HttpTransport>, report: &Report) -> anyhow::Result<ExitCode> {
+    let url = &client.directory().url;
+    let asked = client.ask_auditors().await.ok_or_else(|| {
+        UsageError(format!(
+            "no auditors are chosen: overt trust policy {url} FILE"
+        ))
+    })?;
+    Ok(tell(&asked, report))
+}
+
+fn tell(event: &Event, report: &Report) -> ExitCode {
     let state = event.state();
-    let mut json = to_json(&event);
+    let mut json = to_json(event);
     json["result"] = json!(state.name());
-    let text = format!("{}\n{}", describe(&event), state.explanation());
+    let text = format!("{}\n{}", describe(event), state.explanation());
     report.result(&json, &text);
     ExitCode::from(state_code(state))
 }

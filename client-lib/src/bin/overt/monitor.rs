@@ -32,7 +32,8 @@ pub(crate) async fn run(
         client = client.with_contacts_checked();
     }
     if !args.watch {
-        let done = client.monitor().await;
+        let mut done = client.monitor().await;
+        done.events.extend(client.ask_auditors().await);
         raise(&client, &done)?;
         deliver_open(client.store(), &client.directory().url, args, report).await?;
         let state = tell(&client, &done, report)?;
@@ -194,6 +195,16 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::Compared { roots } => {
             format!("strangers are shown the same log: {roots} roots in common")
         }
+        Event::Audited { agreed, silent } => {
+            let silent = match silent.is_empty() {
+                true => String::new(),
+                false => format!("; no answer from {}", silent.join(", ")),
+            };
+            format!(
+                "auditors were shown the same log: {}{silent}",
+                agreed.join(", ")
+            )
+        }
         Event::Uncompared { since, error } => {
             let ago = hours(SystemClock.now().saturating_sub(*since));
             format!("OVERDUE, last compared with what strangers are shown {ago} ago: {error}")
@@ -235,6 +246,7 @@ pub(crate) fn to_json(event: &Event) -> Value {
         Event::ContactChanged { .. } => "contact-changed",
         Event::Credential { .. } => "credential",
         Event::Compared { .. } => "compared",
+        Event::Audited { .. } => "audited",
         Event::Uncompared { .. } => "uncompared",
         Event::Overdue { .. } => "overdue",
         Event::Failed { .. } => "failed",
@@ -265,6 +277,10 @@ pub(crate) fn to_json(event: &Event) -> Value {
         }
         Event::Credential { version, .. } => out["version"] = json!(version),
         Event::Compared { roots } => out["compared"] = json!(roots),
+        Event::Audited { agreed, silent } => {
+            out["agreed"] = json!(agreed);
+            out["silent"] = json!(silent);
+        }
         Event::Overdue { since, .. } | Event::Uncompared { since, .. } => {
             out["since_ms"] = json!(since);
         }
