@@ -27,7 +27,7 @@ impl Running {
     fn of(settings: &Settings) -> anyhow::Result<Self> {
         let listen = settings.listen.context("a listen address is needed")?;
         Ok(Self {
-            fetch: Fetch(Arc::new(Http::new()?)),
+            fetch: Fetch(Arc::new(Http::new(None)?)),
             url: format!("http://{listen}"),
         })
     }

@@ -28,6 +28,8 @@ pub struct Settings {
     /// How long a log that asks for a cosignature waits until its entries are replayed.
     #[serde(with = "humantime_serde", default = "catch_up")]
     pub catch_up: Duration,
+    /// The way to directories, logs, peers and the webhook, such as `socks5h://127.0.0.1:9050` for Tor.
+    pub proxy: Option<String>,
     /// Gets a `POST` with a JSON document for each alarm.
     pub webhook: Option<String>,
     /// The directories to follow.

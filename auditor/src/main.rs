@@ -150,7 +150,7 @@ fn policy(settings: &Settings) -> anyhow::Result<String> {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let world = World {
         clock: Arc::new(SystemClock),
-        transport: Arc::new(Http::new()?),
+        transport: Arc::new(Http::new(settings.proxy.as_deref()).context("proxy")?),
         metrics: PrometheusBuilder::new()
             .install_recorder()
             .context("metrics")?,

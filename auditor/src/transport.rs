@@ -23,9 +23,13 @@ pub trait Transport: Send + Sync {
 pub struct Http(reqwest::Client);
 
 impl Http {
-    /// With connections of its own.
-    pub fn new() -> reqwest::Result<Self> {
-        let http = reqwest::Client::builder()
+    /// With connections of its own, through a proxy if there is one.
+    pub fn new(proxy: Option<&str>) -> reqwest::Result<Self> {
+        let mut builder = reqwest::Client::builder();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+        }
+        let http = builder
             .user_agent(concat!("overt-auditor/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))

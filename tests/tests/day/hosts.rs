@@ -49,6 +49,7 @@ impl AuditorHost {
             key_command: None,
             poll: POLL,
             catch_up: Duration::from_secs(4),
+            proxy: None,
             webhook: None,
             directories: Vec::new(),
             logs: Vec::new(),

@@ -280,7 +280,7 @@ async fn an_auditor_that_was_away_for_too_long_says_so() {
     world.start_directories().await;
     world.start_auditors().await;
     world.auditors[4].crash().await;
-    sleep(3 * LIFETIME).await;
+    sleep(LIFETIME + LIFETIME / 3).await;
     world.auditors[4].start();
     sleep(3 * POLL).await;
 
@@ -294,7 +294,7 @@ async fn an_auditor_that_was_away_for_too_long_says_so() {
     let records = auditor.store().records().unwrap();
     assert!(records[0].suspicion.is_none() && records[1].suspicion.is_some());
     let (whole, kept) = (records[0].replay.size(), records[1].replay.size());
-    assert!(kept < 10 && whole > 100, "{kept} of {whole}");
+    assert!(kept < 10 && whole > 50, "{kept} of {whole}");
 
     auditor.begin_at(whole - 10);
     auditor.start();
