@@ -4,11 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use overt_protocol::clock::{Clock, SystemClock};
 use overt_server::config::{AccessPolicy, LogFormat, Role, Settings};
 use overt_server::operator;
-use overt_server::store::{SqliteStore, Store};
+use overt_server::startup;
+use overt_server::store::{
+    Lease, Moved, PostgresStore, SqliteStore, Store, to_postgres, to_sqlite,
+};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -55,8 +60,8 @@ struct Flags {
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
-    /// What this process is: `all`, or one of the two of third-party management, `manager` and
-    /// `operator` [default: all].
+    /// What this process is: `all`; of several that share a database, `sequencer` or `reader`; of
+    /// third-party management, `manager` or `operator` [default: all].
     #[arg(long, global = true, value_parser = parse_role, value_name = "ROLE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
@@ -107,6 +112,16 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Move the directory from SQLite to PostgreSQL or back, while no process of it runs.
+    ///
+    /// The SQLite file is that of the data directory, the database that of `database_url`; where it
+    /// goes must be empty. Everything is compared at the end. Clients and auditors notice nothing.
+    /// The keys stay where they are.
+    Move {
+        /// Where to: `postgres` or `sqlite`.
+        #[arg(long, value_name = "ENGINE")]
+        to: Engine,
+    },
     /// Remove people's data.
     Label {
         #[command(subcommand)]
@@ -140,6 +155,12 @@ enum LabelCommand {
     },
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Engine {
+    Postgres,
+    Sqlite,
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Check the settings and print them as a settings file.
@@ -157,9 +178,11 @@ fn parse_access(text: &str) -> Result<AccessPolicy, String> {
 fn parse_role(text: &str) -> Result<Role, String> {
     match text {
         "all" => Ok(Role::All),
+        "sequencer" => Ok(Role::Sequencer),
+        "reader" => Ok(Role::Reader),
         "manager" => Ok(Role::Manager),
         "operator" => Ok(Role::Operator),
-        _ => Err("expected `all`, `manager` or `operator`".to_owned()),
+        _ => Err("expected `all`, `sequencer`, `reader`, `manager` or `operator`".to_owned()),
     }
 }
 
@@ -204,6 +227,11 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                     yes,
                 },
         }) => delete(&settings, &label, version, yes),
+        Some(Command::Move { to }) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = { runtime }.enable_all().build()?;
+            runtime.block_on(relocate(&settings, to))
+        }
         Some(Command::Config { .. }) => {
             let mut shown = settings;
             shown.token = shown.token.map(|_| "(set)".to_owned());
@@ -224,6 +252,39 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+async fn relocate(settings: &Settings, to: Engine) -> anyhow::Result<()> {
+    let url = settings.database_url.as_deref();
+    let url = url.context("database_url is needed")?;
+    std::fs::create_dir_all(&settings.data_dir)?;
+    let _lock = startup::lock(&settings.data_dir)?;
+    let file = SqliteStore::open(&settings.data_dir.join("overt.sqlite3"))?;
+    let database = PostgresStore::open(url)?;
+    let lease = Lease::take(&database, "overt-server move", settings.lease).await?;
+    let lease = lease.context("a process of this directory runs, or ran a moment ago: stop all")?;
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} rows, {per_sec}, {eta} left")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let progress = |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    };
+    let moved = match to {
+        Engine::Postgres => to_postgres(&file, &database, progress),
+        Engine::Sqlite => to_sqlite(&database, &file, progress),
+    };
+    bar.finish_and_clear();
+    lease.give_back().await?;
+    let Moved {
+        rows,
+        tree_size,
+        root,
+    } = moved?;
+    println!(
+        "moved {rows} rows: {tree_size} log entries, root {}, the same in both places",
+        hex::encode(root)
+    );
+    Ok(())
 }
 
 fn delete(settings: &Settings, label: &str, version: Option<u32>, yes: bool) -> anyhow::Result<()> {

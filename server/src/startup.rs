@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::guard::Guard;
 use crate::publish::LogSigner;
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Reader, Store, StoreError, moved_to};
 
 /// Why the directory refuses to start.
 #[derive(Debug, Error)]
@@ -40,6 +40,12 @@ pub enum StartupError {
          data directory"
     )]
     Configuration(String),
+    /// The log goes on in another place.
+    #[error(
+        "this directory was moved to {0}, or is about to be: start it there, or run `overt-server move` \
+         again if that was interrupted. Going on here too would fork the log"
+    )]
+    Moved(String),
     /// Stored data contradict each other.
     #[error(
         "refusing to start: {0}. Restore the data directory from a backup that is not older than the last published head"
@@ -71,6 +77,9 @@ pub fn check<S: Store>(
     requires_signed_value: bool,
     guard: &Guard,
 ) -> Result<Tip, StartupError> {
+    if let Some(place) = moved_to(store)? {
+        return Err(StartupError::Moved(place));
+    }
     check_configuration(store, config, requires_signed_value)?;
     let signed = store.signed_head()?;
     let guarded = guard.read().map_err(StoreError::Guard)?;

@@ -303,3 +303,78 @@ async fn readers_take_no_updates() {
     }
     assert!(!Path::new(&fleet.key("nowhere")).exists());
 }
+
+/// From SQLite to PostgreSQL and back: clients go on as if nothing had happened, and what was left
+/// behind does not start again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_moves_and_clients_notice_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let database = tokio::task::block_in_place(|| database(&data)).unwrap();
+    let token = ("OVERT_SERVER_TOKEN", TOKEN);
+    let shared = [
+        token,
+        ("OVERT_SERVER_DATABASE_URL", database.as_str()),
+        ("OVERT_SERVER_LEASE", "1s"),
+    ];
+    let arguments = ["--access", "token", "--batch-interval", "10ms"];
+    let relocate = |to: &str| {
+        std::process::Command::new(overt_tests::binary("overt-server").unwrap())
+            .args(["move", "--to", to, "--data-dir"])
+            .arg(&data)
+            .envs(shared)
+            .output()
+            .unwrap()
+    };
+    let address = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().to_string()
+    };
+    let start = |environment: &[(&str, &str)]| {
+        tokio::task::block_in_place(|| Server::start_at(&address, &data, &arguments, environment))
+    };
+
+    let server = start(&[token]).unwrap();
+    let url = server.url.clone();
+    let mut user = User::new(&url, Some(TOKEN)).await.unwrap();
+    user.own(&url, "alice").await.unwrap();
+    for n in 0..5u8 {
+        user.update(&url, "alice", &[n]).await.unwrap();
+    }
+    // Not while it runs.
+    assert!(!relocate("postgres").status.success());
+    server.stop().unwrap();
+
+    let moved = relocate("postgres");
+    assert!(moved.status.success(), "{moved:?}");
+    assert!(String::from_utf8_lossy(&moved.stdout).contains("the same in both places"));
+    let left = start(&[token]).unwrap_err().to_string();
+    assert!(left.contains("moved to a database"), "{left}");
+    let again = relocate("postgres");
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("a directory already"),
+        "{again:?}"
+    );
+    let server = start(&shared).unwrap();
+    first_user(std::slice::from_ref(&url)).await;
+    user.update(&url, "alice", b"in the database")
+        .await
+        .unwrap();
+    let found = user.search(&url, "alice", Some(3)).await.unwrap();
+    assert_eq!(found.value(), [3]);
+    server.stop().unwrap();
+
+    // Back, into a new file.
+    for file in ["overt.sqlite3", "overt.sqlite3-wal", "overt.sqlite3-shm"] {
+        let _ = std::fs::remove_file(data.join(file));
+    }
+    let moved = relocate("sqlite");
+    assert!(moved.status.success(), "{moved:?}");
+    let server = start(&[token]).unwrap();
+    user.update(&url, "alice", b"in a file").await.unwrap();
+    for (version, value) in [(0, &[0][..]), (5, b"in the database"), (6, b"in a file")] {
+        let found = user.search(&url, "alice", Some(version)).await.unwrap();
+        assert_eq!(found.value(), value);
+    }
+    server.stop().unwrap();
+}

@@ -9,9 +9,11 @@
 mod postgres;
 mod rows;
 mod sqlite;
+mod transfer;
 
 pub use postgres::{Lease, PostgresReader, PostgresStore};
 pub use sqlite::{SqliteReader, SqliteStore};
+pub use transfer::{Moved, moved_to, to_postgres, to_sqlite};
 
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};

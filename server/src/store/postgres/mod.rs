@@ -115,7 +115,7 @@ impl PostgresStore {
     }
 
     /// Waits for the database, on whatever thread.
-    fn wait<T>(&self, done: impl Future<Output = T>) -> T {
+    pub(super) fn wait<T>(&self, done: impl Future<Output = T>) -> T {
         let handle = match &self.runtime {
             Waiting::Shared(handle) => handle,
             Waiting::Own(runtime) => runtime.handle(),
@@ -126,7 +126,7 @@ impl PostgresStore {
         }
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
+    pub(super) async fn client(&self) -> Result<Object, StoreError> {
         self.pool.get().await.map_err(pool_error)
     }
 
@@ -157,7 +157,7 @@ impl PostgresStore {
     }
 
     /// Writes, if this process is the sequencer, and all or nothing.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

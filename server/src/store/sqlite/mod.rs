@@ -119,7 +119,7 @@ impl SqliteStore {
         Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
-    fn writer(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
