@@ -94,6 +94,11 @@ impl Process {
             match self.lead(&lease, &mut stopped).await {
                 Ok(true) => return Ok(lease.give_back().await?),
                 Ok(false) => {}
+                // The database answers and nobody else was elected: the fault is here, and stays.
+                Err(error) if matches!(lease.renew().await, Ok(true)) => {
+                    lease.give_back().await?;
+                    return Err(error);
+                }
                 Err(error) => tracing::error!("writing ended: {error:#}"),
             }
             drop(lease);

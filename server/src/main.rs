@@ -288,12 +288,21 @@ async fn relocate(settings: &Settings, to: Engine) -> anyhow::Result<()> {
 }
 
 fn delete(settings: &Settings, label: &str, version: Option<u32>, yes: bool) -> anyhow::Result<()> {
-    let path = settings.data_dir.join("overt.sqlite3");
-    anyhow::ensure!(path.exists(), "there is no directory at {}", path.display());
-    let store = SqliteStore::open(&path)?;
-    let versions = match yes {
-        true => store.delete(label.as_bytes(), version, SystemClock.now())?,
-        false => store.values_of(label.as_bytes(), version)?,
+    let (label, now) = (label.as_bytes(), SystemClock.now());
+    let versions = if let Some(url) = &settings.database_url {
+        let store = PostgresStore::open(url)?;
+        match yes {
+            true => store.delete(label, version, now)?,
+            false => store.values_of(label, version)?,
+        }
+    } else {
+        let path = settings.data_dir.join("overt.sqlite3");
+        anyhow::ensure!(path.exists(), "there is no directory at {}", path.display());
+        let store = SqliteStore::open(&path)?;
+        match yes {
+            true => store.delete(label, version, now)?,
+            false => store.values_of(label, version)?,
+        }
     };
     let what = match yes {
         true => "deleted",

@@ -74,7 +74,12 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let mut is_shared = environment.iter().any(|(name, _)| *name == DATABASE);
         let mut command = Command::new(binary("overt-server")?);
-        if !is_shared && std::env::var("OVERT_TEST_STORE").is_ok_and(|store| store == "postgres") {
+        // The Service Operator keeps no log.
+        let keeps_log = !arguments.contains(&"operator");
+        if keeps_log
+            && !is_shared
+            && std::env::var("OVERT_TEST_STORE").is_ok_and(|store| store == "postgres")
+        {
             let url = database(data_dir)?;
             command.env(DATABASE, url).env("OVERT_SERVER_LEASE", "1s");
             is_shared = true;

@@ -57,7 +57,8 @@ impl Lease {
         }
     }
 
-    async fn renew(&self) -> Result<bool, StoreError> {
+    /// Renews it now; false if another process took it.
+    pub async fn renew(&self) -> Result<bool, StoreError> {
         let client = self.store.client().await?;
         let renewed = client
             .execute(

@@ -21,10 +21,12 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, T
 use overt_protocol::prefix_tree::{LeafId, LeafPath};
 use overt_protocol::provider::Tip;
 use overt_protocol::wire::TreeHead;
+use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Row};
+use tokio_postgres::{Client, Config, IsolationLevel, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::head_log::HeadNode;
 use crate::store::rows::{damaged, decode_tip, integer};
@@ -43,6 +45,7 @@ const CHANNEL: &str = "overt_head";
 #[derive(Clone)]
 pub struct PostgresStore {
     config: Config,
+    tls: MakeRustlsConnect,
     pool: Pool,
     runtime: Waiting,
     /// The epoch of this process's lease; 0 without one.
@@ -67,7 +70,8 @@ impl PostgresStore {
         let manager = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager = Manager::from_config(config.clone(), NoTls, manager);
+        let tls = tls()?;
+        let manager = Manager::from_config(config.clone(), tls.clone(), manager);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .wait_timeout(Some(PATIENCE))
@@ -81,6 +85,7 @@ impl PostgresStore {
         };
         let store = Self {
             config,
+            tls,
             pool,
             runtime,
             epoch: Arc::new(AtomicI64::new(0)),
@@ -161,16 +166,35 @@ impl PostgresStore {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.transaction(async |tx| {
+            self.fence(tx).await?;
+            work(tx).await
+        })
+    }
+
+    /// All or nothing.
+    fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.wait(async {
             let mut client = self.client().await?;
             let tx = client.build_transaction();
             let tx = tx.isolation_level(IsolationLevel::ReadCommitted);
             let tx = tx.start().await?;
-            self.fence(&tx).await?;
             let done = work(&tx).await?;
             tx.commit().await?;
             Ok(done)
         })
+    }
+
+    /// The versions of a label whose values are there, or whether one is.
+    pub fn values_of(&self, label: &[u8], version: Option<u32>) -> Result<Vec<u32>, StoreError> {
+        let found = self.wait(async {
+            let client = self.client().await?;
+            write::values_of(&client, label, version).await
+        })?;
+        Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
     /// Holds the lease's row until the end of the transaction: nobody takes over meanwhile.
@@ -186,7 +210,7 @@ impl PostgresStore {
 
     /// Hears of published heads.
     pub async fn heads(&self) -> Result<Heads, StoreError> {
-        let (client, mut connection) = self.config.connect(NoTls).await?;
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
         let (sender, changed) = watch::channel(0);
         tokio::spawn(async move {
             while let Some(Ok(_)) = poll_fn(|cx| connection.poll_message(cx)).await {
@@ -212,6 +236,19 @@ impl Heads {
     pub async fn next(&mut self) -> Result<(), watch::error::RecvError> {
         self.changed.changed().await
     }
+}
+
+/// TLS with the machine's roots; whether it is used, and must be, is for `sslmode` in the URL. A
+/// certificate that does not verify is never accepted.
+fn tls() -> Result<MakeRustlsConnect, StoreError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(pool_error)?
+        .with_platform_verifier()
+        .map_err(pool_error)?
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn pool_error(error: impl std::fmt::Display) -> StoreError {
@@ -290,7 +327,8 @@ impl Store for PostgresStore {
 
     fn delete(&self, label: &[u8], version: Option<u32>, now: u64) -> Result<Vec<u32>, StoreError> {
         let now = integer(now)?;
-        self.write(async |tx| write::delete(tx, label, version, now).await)
+        // No head depends on it, so it needs no lease, while a sequencer runs or not.
+        self.transaction(async |tx| write::delete(tx, label, version, now).await)
     }
 
     fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError> {

@@ -1,6 +1,6 @@
 //! What a transaction of the sequencer writes.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::pin_mut;
 use overt_protocol::prefix_tree::{LeafId, LeafPath};
 use overt_protocol::provider::Tip;
@@ -165,20 +165,33 @@ pub(super) async fn delete(
     only: Option<u32>,
     now: i64,
 ) -> Result<Vec<u32>, StoreError> {
-    let rows = tx
+    let found = values_of(tx, label, only).await?;
+    let leaves: Vec<i64> = found.iter().map(|(_, leaf)| *leaf).collect();
+    tx.execute("DELETE FROM opening WHERE leaf = ANY($1)", &[&leaves])
+        .await?;
+    let keep = "INSERT INTO deleted SELECT leaf, $2 FROM unnest($1::bigint[]) AS d (leaf)
+         ON CONFLICT DO NOTHING";
+    tx.execute(keep, &[&leaves, &now]).await?;
+    Ok(found.into_iter().map(|(version, _)| version).collect())
+}
+
+/// Versions and leaves of a label whose values are there.
+pub(super) async fn values_of(
+    client: &impl GenericClient,
+    label: &[u8],
+    only: Option<u32>,
+) -> Result<Vec<(u32, i64)>, StoreError> {
+    let rows = client
         .query(
             "SELECT v.version, v.leaf FROM version v JOIN opening o ON o.leaf = v.leaf
              WHERE v.label = $1 AND ($2::bigint IS NULL OR v.version = $2) ORDER BY v.version",
             &[&label, &only.map(i64::from)],
         )
         .await?;
-    let leaves: Vec<i64> = rows.iter().map(|row| row.get(1)).collect();
-    tx.execute("DELETE FROM opening WHERE leaf = ANY($1)", &[&leaves])
-        .await?;
-    let keep = "INSERT INTO deleted SELECT leaf, $2 FROM unnest($1::bigint[]) AS d (leaf)
-         ON CONFLICT DO NOTHING";
-    tx.execute(keep, &[&leaves, &now]).await?;
-    rows.iter().map(|row| version(row.get(0))).collect()
+    let found = rows.iter();
+    found
+        .map(|row| Ok((version(row.get(0))?, row.get(1))))
+        .collect()
 }
 
 pub(super) async fn promise(tx: &Transaction<'_>, promises: &[Promise]) -> Result<(), StoreError> {
