@@ -162,10 +162,12 @@ impl Process {
         };
         let Ready {
             app,
+            updates,
             mut writer,
             _background,
             ..
         } = opened;
+        drop(updates);
         self.current.store(Some(Arc::new(app)));
         tokio::select! {
             ended = &mut writer => {

@@ -67,6 +67,7 @@ pub async fn follow(
     )?;
     Ok(Some(Ready {
         app,
+        updates: Updates::elsewhere(),
         writer: tokio::spawn(std::future::pending()),
         _background: vec![following],
         _lock: None,

@@ -28,6 +28,7 @@ pub mod follow;
 pub mod guard;
 pub mod head_log;
 pub mod http;
+pub mod import;
 pub mod keys;
 pub mod mirror;
 pub mod open;

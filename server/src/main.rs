@@ -1,5 +1,7 @@
 //! The `overt-server` command.
 
+mod bulk;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +11,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use overt_protocol::clock::{Clock, SystemClock};
 use overt_server::config::{AccessPolicy, LogFormat, Role, Settings};
+use overt_server::import::{Existing, Format};
 use overt_server::operator;
 use overt_server::startup;
 use overt_server::store::{
@@ -122,6 +125,29 @@ enum Command {
         #[arg(long, value_name = "ENGINE")]
         to: Engine,
     },
+    /// Register many labels at once, while no process of the directory runs.
+    ///
+    /// Rows that are there already are passed over, so an import that was interrupted is resumed by
+    /// running it again. Ends with 3 if rows were rejected.
+    Import {
+        /// JSON Lines {"label": "...", "value": BASE64}, or CSV with the header `label,value` if its
+        /// name ends with .csv; - for standard input. Where `access` is `open`, values are
+        /// `SignedValue`s.
+        file: PathBuf,
+        /// The input is CSV, whatever its name.
+        #[arg(long)]
+        csv: bool,
+        /// Labels that have another value get this one as their next version, instead of being
+        /// rejected.
+        #[arg(long)]
+        update: bool,
+        /// Where to write which rows were rejected, and why; otherwise that goes to standard error.
+        #[arg(long, value_name = "FILE")]
+        rejects: Option<PathBuf>,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove people's data.
     Label {
         #[command(subcommand)]
@@ -197,7 +223,7 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match execute(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "overt-server: {error:#}");
             ExitCode::FAILURE
@@ -205,10 +231,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> anyhow::Result<()> {
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Replay { file }) = &cli.command {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-        return overt_server::replay::replay(file, input, output);
+        overt_server::replay::replay(file, input, output)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::load(cli.options.config.as_deref(), &cli.options.flags)?;
     match cli.command {
@@ -217,7 +244,6 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                 "{}",
                 hex::encode(operator::leaf_key(&settings)?.public_key())
             );
-            Ok(())
         }
         Some(Command::Label {
             command:
@@ -226,18 +252,42 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                     version,
                     yes,
                 },
-        }) => delete(&settings, &label, version, yes),
+        }) => delete(&settings, &label, version, yes)?,
         Some(Command::Move { to }) => {
             let runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = { runtime }.enable_all().build()?;
-            runtime.block_on(relocate(&settings, to))
+            runtime.block_on(relocate(&settings, to))?;
+        }
+        Some(Command::Import {
+            file,
+            csv,
+            update,
+            rejects,
+            json,
+        }) => {
+            log(settings.log_format);
+            let what = bulk::What {
+                file: &file,
+                format: match csv || file.extension().is_some_and(|name| name == "csv") {
+                    true => Format::Csv,
+                    false => Format::JsonLines,
+                },
+                existing: match update {
+                    true => Existing::Update,
+                    false => Existing::Reject,
+                },
+                rejects: rejects.as_deref(),
+                json,
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = { runtime }.enable_all().build()?;
+            return runtime.block_on(bulk::import(&settings, &what));
         }
         Some(Command::Config { .. }) => {
             let mut shown = settings;
             shown.token = shown.token.map(|_| "(set)".to_owned());
             shown.database_url = shown.database_url.map(|_| "(set)".to_owned());
             print!("{}", toml::to_string(&shown)?);
-            Ok(())
         }
         _ => {
             log(settings.log_format);
@@ -245,13 +295,14 @@ fn execute(cli: Cli) -> anyhow::Result<()> {
                 .enable_all()
                 .build()?;
             match settings.role {
-                Role::Operator => runtime.block_on(operator::run(settings, stopped())),
+                Role::Operator => runtime.block_on(operator::run(settings, stopped()))?,
                 Role::All | Role::Manager | Role::Sequencer | Role::Reader => {
-                    runtime.block_on(overt_server::run::run(settings, stopped()))
+                    runtime.block_on(overt_server::run::run(settings, stopped()))?;
                 }
             }
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn relocate(settings: &Settings, to: Engine) -> anyhow::Result<()> {

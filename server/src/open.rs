@@ -51,7 +51,9 @@ pub struct World {
 pub struct Ready {
     /// Answers requests.
     pub app: Router,
-    /// Ends when `app` and all requests are gone and what they asked for is done, or when the store
+    /// The sequencer's queue.
+    pub updates: Updates,
+    /// Ends when `app`, `updates` and all requests are gone and what they asked for is done, or when the store
     /// fails.
     pub writer: JoinHandle<anyhow::Result<()>>,
     pub(crate) _background: Vec<AbortOnDrop>,
@@ -167,7 +169,7 @@ pub async fn open_in<S: Store>(
     });
     let pruning =
         pruning.map(|pruning| AbortOnDrop(tokio::spawn(prune::run(Arc::clone(&shared), pruning))));
-    let app = app(settings, world.metrics, shared, updates, descriptor)?;
+    let app = app(settings, world.metrics, shared, updates.clone(), descriptor)?;
     // The publisher ends when the sequencer has, or when it fails, which the sequencer notices.
     let writer = tokio::spawn(async {
         let (ended, published) = tokio::join!(sequencer.run(), publisher.run());
@@ -176,6 +178,7 @@ pub async fn open_in<S: Store>(
     });
     Ok(Ready {
         app,
+        updates,
         writer,
         _background: mirror.into_iter().chain(pruning).collect(),
         _lock: None,

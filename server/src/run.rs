@@ -27,10 +27,12 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
     }
     let Ready {
         app,
+        updates,
         mut writer,
         _background,
         _lock,
     } = open(&settings, world).await?;
+    drop(updates);
     let failed = serve(&settings, app, async {
         tokio::select! {
             () = stop => None,
