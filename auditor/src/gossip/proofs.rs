@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use overt_protocol::evidence::{Evidence, Head};
 use overt_protocol::head_log::proof::{MAX_PROOF_LEN, TlogProof};
 use overt_protocol::head_log::tile::{HashTile, TilePath};
-use overt_protocol::head_log::tiled_tree::{TileHashes, WantedTiles};
-use overt_protocol::head_log::tree::{SizedRoot, prove_consistency, verify_consistency};
+use overt_protocol::head_log::tiled_tree::{is_grown, tiles_between};
+use overt_protocol::head_log::tree::SizedRoot;
 use overt_protocol::head_log::witness::monitoring_path;
 use overt_protocol::wire::HashValue;
 use serde::{Deserialize, Serialize};
@@ -54,21 +54,13 @@ impl Gossip {
         old: &SizedRoot,
         new: &SizedRoot,
     ) -> anyhow::Result<bool> {
-        let mut wanted = WantedTiles::default();
-        prove_consistency(
-            &mut TileHashes::new(&mut wanted, new.size),
-            old.size,
-            new.size,
-        )?;
         let mut tiles = BTreeMap::new();
-        for at in wanted.0 {
+        for at in tiles_between(old.size, new.size)? {
             let path = format!("/{}", TilePath::Hashes(at));
             let bytes = self.fetch.get(url, &path, MAX_HASHES).await?;
             tiles.insert(at, HashTile::from_bytes(at, &bytes)?.hashes);
         }
-        let mut hashes = TileHashes::new(tiles, new.size);
-        let proof = prove_consistency(&mut hashes, old.size, new.size)?;
-        Ok(verify_consistency(old, new, &proof).is_ok())
+        Ok(is_grown(old, new, tiles)?)
     }
 
     /// Looks for two signed statements about one head.

@@ -9,8 +9,8 @@ use overt_protocol::head_log::key::VerifierKey;
 use overt_protocol::head_log::policy::Policy;
 use overt_protocol::head_log::proof::{TlogProof, TlogProofError};
 use overt_protocol::head_log::tile::{FULL_WIDTH, HashTile, Tile, TilePath};
-use overt_protocol::head_log::tiled_tree::{TileHashes, WantedTiles};
-use overt_protocol::head_log::tree::{SizedRoot, prove_consistency, verify_consistency};
+use overt_protocol::head_log::tiled_tree::{is_grown, tiles_between};
+use overt_protocol::head_log::tree::SizedRoot;
 use overt_protocol::head_log::witness::monitoring_path;
 use overt_protocol::user::TreeState;
 use overt_protocol::wire::HashValue;
@@ -205,24 +205,15 @@ impl<T: Transport> Client<T> {
         if old.size == new.size || old.size == 0 {
             return Ok(true);
         }
-        let mut wanted = WantedTiles::default();
-        let mut reader = TileHashes::new(&mut wanted, new.size);
-        if prove_consistency(&mut reader, old.size, new.size).is_err() {
-            return Ok(false);
-        }
         let mut tiles = BTreeMap::new();
-        for at in wanted.0 {
-            let bytes = self
-                .transport
-                .get(&format!("/{}", TilePath::Hashes(at)))
-                .await?;
-            match HashTile::from_bytes(at, &bytes) {
-                Ok(tile) => tiles.insert(at, tile.hashes),
-                Err(_) => return Ok(false),
-            };
+        for at in tiles_between(old.size, new.size).unwrap_or_default() {
+            let path = format!("/{}", TilePath::Hashes(at));
+            if let Ok(tile) = HashTile::from_bytes(at, &self.transport.get(&path).await?) {
+                tiles.insert(at, tile.hashes);
+            }
         }
-        let proof = prove_consistency(&mut TileHashes::new(tiles, new.size), old.size, new.size);
-        Ok(proof.is_ok_and(|proof| verify_consistency(old, new, &proof).is_ok()))
+        // Tiles that are not what they should be show nothing.
+        Ok(is_grown(old, new, tiles).unwrap_or(false))
     }
 
     /// Gives an auditor the checkpoint that is shown here. One that knows better has evidence.

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::head_log::tile::{HEIGHT, HashTile, LEVELS, Tile, TileError, changed_at};
-use crate::head_log::tree::{HashReader, TreeError, leaf_hash, node_hash};
+use crate::head_log::tree::{
+    HashReader, SizedRoot, TreeError, leaf_hash, node_hash, prove_consistency, verify_consistency,
+};
 use crate::log_tree::Subtree;
 use crate::wire::HashValue;
 
@@ -96,6 +98,28 @@ fn tile_of(subtree: Subtree, size: u64) -> Option<(Tile, Range<usize>)> {
     let start = usize::try_from(first % 256).ok()?;
     let end = start.checked_add(usize::try_from(hashes).ok()?)?;
     (end <= usize::from(at.width())).then_some((at, start..end))
+}
+
+/// The tiles of a log of `new` leaves from which [`is_grown`] tells whether it begins with the one of
+/// `old` leaves.
+pub fn tiles_between(old: u64, new: u64) -> Result<BTreeSet<Tile>, TileError> {
+    let mut wanted = WantedTiles::default();
+    prove_consistency(&mut TileHashes::new(&mut wanted, new), old, new)?;
+    Ok(wanted.0)
+}
+
+/// Whether the tree `new`, of which these are tiles, begins with the tree `old`.
+///
+/// # Errors
+/// If the tiles are not those of [`tiles_between`].
+pub fn is_grown(
+    old: &SizedRoot,
+    new: &SizedRoot,
+    tiles: BTreeMap<Tile, Vec<HashValue>>,
+) -> Result<bool, TileError> {
+    let mut hashes = TileHashes::new(tiles, new.size);
+    let proof = prove_consistency(&mut hashes, old.size, new.size)?;
+    Ok(verify_consistency(old, new, &proof).is_ok())
 }
 
 /// The tiles that change when leaves of these hashes are appended to a log of `size` leaves, in the
