@@ -9,6 +9,8 @@ use anyhow::Context;
 use overt_protocol::auditor::{AuditError, AuditorState};
 use overt_protocol::clock::{Clock, SystemClock};
 use overt_protocol::codec::{Decode, Encode};
+use overt_protocol::head_log::key::{SignatureType, SignerKey};
+use overt_protocol::head_log::tree::CompactRange;
 use overt_protocol::provider::{Tip, auditor_update, search};
 use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::user::{TreeState, Verifier};
@@ -18,6 +20,7 @@ use overt_protocol::wire::{
 use overt_server::access::Token;
 use overt_server::directory::Shared;
 use overt_server::guard::Guard;
+use overt_server::publish::{LogSigner, Publisher};
 use overt_server::sequencer::{From, Outcome, Pace, Sequencer, Submission, Updates};
 use overt_server::store::SqliteStore;
 use tokio::runtime::Runtime;
@@ -26,6 +29,7 @@ use crate::Change;
 
 const SUITE: CipherSuite = CipherSuite::Kt128Sha256Ed25519;
 const TOKEN: &str = "the operator";
+const ORIGIN: &str = "compare.example/overt";
 const DAY: u64 = 24 * 3_600_000;
 
 /// A directory, and what its users and its auditor keep.
@@ -52,7 +56,13 @@ impl Overt {
             maximum_lifetime: None,
         };
         let store = SqliteStore::open(&folder.join("overt.sqlite3"))?;
-        let shared = Arc::new(Shared::new(store, config.clone(), vrf, Arc::new(SystemClock), cache));
+        let shared = Arc::new(Shared::new(
+            store,
+            config.clone(),
+            vrf,
+            Arc::new(SystemClock),
+            cache,
+        ));
         let access = Token {
             token: TOKEN.to_owned().into(),
         };
@@ -64,10 +74,19 @@ impl Overt {
             padding: None,
             promise: Duration::ZERO,
         };
+        let keys = [SignatureType::Ed25519, SignatureType::MlDsa44Cosignature];
+        let keys = keys.map(|kind| SignerKey::from_seed(ORIGIN, kind, &[0x33; 32]));
+        let signer = LogSigner {
+            origin: ORIGIN.to_owned(),
+            keys: keys.into_iter().collect::<Result<_, _>>()?,
+        };
+        let (publisher, heads) = Publisher::new(Arc::clone(&shared), signer, None);
         let from = From {
             tip: Tip::empty(),
             guard: Guard::new(folder.join("guard")),
             swept: 0,
+            head_log: CompactRange::default(),
+            heads: heads.clone(),
         };
         let (mut sequencer, updates) = Sequencer::new(
             Arc::clone(&shared),
@@ -77,7 +96,11 @@ impl Overt {
             batch,
             from,
         );
-        sequencer.heartbeat()?;
+        let first = sequencer.heartbeat()?;
+        publisher.resume(&first)?;
+        runtime.block_on(heads.send(first))?;
+        drop(heads);
+        runtime.spawn(publisher.run());
         runtime.spawn(sequencer.run());
         Ok(Self {
             shared,
@@ -153,7 +176,10 @@ impl Overt {
         state: Option<&TreeState>,
         (request, response): &(SearchRequest, Vec<u8>),
     ) -> anyhow::Result<TreeState> {
-        Ok(self.verifier.search(state, request, response, SystemClock.now())?.state)
+        Ok(self
+            .verifier
+            .search(state, request, response, SystemClock.now())?
+            .state)
     }
 
     /// How many entries the log has.
