@@ -375,6 +375,30 @@ async fn people_see_who_cosigned_and_who_did_not() {
     assert!(found["cosigned"].as_array().unwrap().len() >= 2, "{found}");
     let listed = person.verified(&["witness", "list"]);
     assert_eq!(listed["witnesses"].as_array().unwrap().len(), 6);
+    // The auditors are asked, and told: they know what this person was shown.
+    let asked = person.verified(&["gossip", "auditors"]);
+    assert_eq!(asked["agreed"].as_array().unwrap().len(), 3, "{asked}");
+    assert_eq!(asked["silent"].as_array().unwrap().len(), 0, "{asked}");
+    let pass = person.verified(&["monitor"]);
+    let events = pass["events"].as_array().unwrap();
+    assert!(
+        events.iter().any(|event| event["event"] == "audited"),
+        "{pass}"
+    );
+    let status = person.verified(&["status"]);
+    let bounds = status["noticed_within"].as_array().unwrap();
+    let within = |formula: &str| {
+        let bound = bounds.iter().find(|bound| bound["formula"] == formula);
+        bound.map(|bound| bound["within_ms"].as_u64())
+    };
+    // RMW and W are a day, H at most max_behind, which is a day too. Two of three hold against the
+    // directory alone.
+    assert_eq!(within("RMW + H + W"), Some(Some(3 * 24 * 3_600_000)));
+    assert_eq!(
+        (within("0"), within("P + G")),
+        (Some(Some(0)), None),
+        "{status}"
+    );
 
     // A policy of one's own may ask for more than the operator's.
     let all = world.policy.replace("group all 2", "group all 3");
