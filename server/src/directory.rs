@@ -27,8 +27,17 @@ use crate::store::{Reader, Store, StoreError, VersionRow};
 /// Heads of the auditor that wait for publication.
 const MAX_AHEAD: usize = 64;
 
-/// How long a user waits who has seen more than is published here.
-const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long a look at what another process published may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How this process and one that follows another's heads speak to each other.
+#[derive(Debug, Default)]
+struct Followed {
+    /// Asks for a look.
+    wanted: Notify,
+    /// Looks so far.
+    looks: watch::Sender<u64>,
+}
 
 /// What all requests share: the store, the keys, caches of what never changes, and the published
 /// head.
@@ -47,10 +56,8 @@ pub struct Shared<S> {
     durable: ArcSwapOption<TreeHead>,
     /// What users see.
     published: ArcSwapOption<TreeHead>,
-    /// Its size.
-    shown: watch::Sender<u64>,
-    /// Where another process publishes: asks for a look at what it published.
-    wanted: Option<Notify>,
+    /// Where another process publishes.
+    followed: Option<Followed>,
     checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     held: watch::Sender<bool>,
     auditor: ArcSwapOption<AuditorTreeHead>,
@@ -99,8 +106,7 @@ impl<S: Store> Shared<S> {
             proofs: Cache::with_weighter(items(260), half, ProofWeight),
             durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
-            shown: watch::channel(0).0,
-            wanted: None,
+            followed: None,
             checkpoint: watch::Sender::default(),
             held: watch::channel(false).0,
             auditor: ArcSwapOption::empty(),
@@ -111,28 +117,44 @@ impl<S: Store> Shared<S> {
 
     /// Where another process publishes.
     pub fn following(mut self) -> Self {
-        self.wanted = Some(Notify::new());
+        self.followed = Some(Followed::default());
         self
     }
 
     /// Completes when somebody has seen more than is published here.
     pub async fn is_wanted(&self) {
-        match &self.wanted {
-            Some(wanted) => wanted.notified().await,
+        match &self.followed {
+            Some(followed) => followed.wanted.notified().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Waits a while until a head of at least `size` is published, as another process may have done
-    /// already: users are answered now by one, now by the other. Returns whether it is.
+    /// Says that it was just looked what the other process published.
+    pub fn looked(&self) {
+        if let Some(followed) = &self.followed {
+            followed.looks.send_modify(|n| *n = n.wrapping_add(1));
+        }
+    }
+
+    /// Has it looked whether another process has published a head of at least `size`: users are
+    /// answered now by one, now by the other. Returns whether it has.
     pub async fn reaches(&self, size: u64) -> bool {
-        let Some(wanted) = &self.wanted else {
+        let Some(followed) = &self.followed else {
             return false;
         };
-        let mut shown = self.shown.subscribe();
-        wanted.notify_one();
-        let reached = shown.wait_for(|shown| *shown >= size);
-        tokio::time::timeout(CATCH_UP, reached).await.is_ok()
+        let mut looks = followed.looks.subscribe();
+        // The first look may have begun before the head was published.
+        for _ in 0..2 {
+            followed.wanted.notify_one();
+            let looked = tokio::time::timeout(LOOK, looks.changed()).await;
+            if self.published().is_some_and(|head| head.tree_size >= size) {
+                return true;
+            }
+            if !matches!(looked, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        false
     }
 
     /// The published head; none before the first.
@@ -159,7 +181,6 @@ impl<S: Store> Shared<S> {
             self.durable.store(Some(Arc::clone(&head)));
         }
         self.published.store(Some(head));
-        self.shown.send_replace(size);
         let mut ahead = lock(&self.auditor_ahead);
         let later = ahead.split_off(&size.saturating_add(1));
         let (_, signed) = std::mem::replace(&mut *ahead, later).pop_last()?;

@@ -82,6 +82,7 @@ async fn watch(shared: Arc<Shared<PostgresStore>>) {
         loop {
             let task = Arc::clone(&shared);
             let done = tokio::task::spawn_blocking(move || refresh(&task)).await;
+            shared.looked();
             if let Ok(Err(error)) = done {
                 tracing::warn!("the database does not answer just now: {error:#}");
             }
