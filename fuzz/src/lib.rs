@@ -13,7 +13,7 @@ use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::descriptor::{Descriptor, Fingerprint};
 use overt_protocol::distinguished::RECENT;
 use overt_protocol::evidence::{Accused, Evidence};
-use overt_protocol::prefix_tree::LeafPath;
+use overt_protocol::prefix_tree::PageRecord;
 use overt_protocol::provider;
 use overt_protocol::signed_value::{SignedValue, Signer};
 use overt_protocol::suite::{CipherSuite, SigningKey};
@@ -160,7 +160,7 @@ pub fn decode(data: &[u8]) {
         27 => round_trip::<_, UpdateInfo>(bytes, c),
         28 => round_trip::<_, UpdateResponse>(bytes, c),
         29 => round_trip::<_, TreeState>(bytes, &()),
-        30 => round_trip::<_, LeafPath>(bytes, &()),
+        30 => round_trip::<_, PageRecord>(bytes, &()),
         31 => match bytes.split_first() {
             Some((0, bytes)) => round_trip::<_, CredentialUpdateRequest>(bytes, &()),
             Some((1, bytes)) => round_trip::<_, AbsenceRequest>(bytes, &()),

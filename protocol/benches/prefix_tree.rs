@@ -8,12 +8,13 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use overt_protocol::codec::Encode;
 use overt_protocol::prefix_tree::{
-    LeafId, LeafPath, LeafPaths, Lookup, ModifyError, Node, PathError, evaluate, modify, prove,
+    Lookup, ModifyError, Node, Page, PageError, PageId, Pages, evaluate, modify, prove,
 };
 use overt_protocol::wire::{HashValue, PrefixLeaf};
 use sha2::{Digest, Sha256};
 
-const BATCH: usize = 10_000;
+/// What one log entry takes where auditors follow.
+const BATCH: usize = 255;
 /// Versions 0, 1, 3 and 2 of a label, say: two that are there and two that are not.
 const LADDER: usize = 4;
 
@@ -69,42 +70,42 @@ fn evaluate_ladder(bencher: Bencher) {
     bencher.bench_local(|| next.next().map(|(lookups, proof)| evaluate(lookups, proof)));
 }
 
-/// Leaf records by id, in memory.
+/// Pages by id, in memory.
 struct Tree {
-    paths: Vec<LeafPath>,
+    pages: Vec<Page>,
     root: Option<Node>,
 }
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
     let size = if measuring() { 1_000_000 } else { 10_000 };
     let mut tree = Tree {
-        paths: Vec::new(),
+        pages: Vec::new(),
         root: None,
     };
     for batch in 0..size / BATCH {
         let leaves: Vec<_> = (0..BATCH).map(|i| leaf("old", batch * BATCH + i)).collect();
         let done = modify(&tree, tree.root, &leaves, &[], tree.next_id()).expect("random keys");
-        tree.paths
-            .extend(done.paths.into_iter().map(|(_, path)| path));
+        tree.pages
+            .extend(done.pages.into_iter().map(|new| new.page));
         tree.root = done.root;
     }
     tree
 });
 
 impl Tree {
-    fn next_id(&self) -> LeafId {
-        self.paths.len() as LeafId + 1
+    fn next_id(&self) -> PageId {
+        self.pages.len() as PageId + 1
     }
 }
 
-impl LeafPaths for Tree {
+impl Pages for Tree {
     type Error = TreeError;
-    type Path<'a> = &'a LeafPath;
+    type Page<'a> = &'a Page;
 
-    fn leaf_path(&self, id: LeafId) -> Result<&LeafPath, TreeError> {
+    fn page(&self, id: PageId) -> Result<&Page, TreeError> {
         let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
         index
-            .and_then(|index| self.paths.get(index))
+            .and_then(|index| self.pages.get(index))
             .ok_or(TreeError)
     }
 }
@@ -112,8 +113,8 @@ impl LeafPaths for Tree {
 #[derive(Debug)]
 struct TreeError;
 
-impl From<PathError> for TreeError {
-    fn from(_: PathError) -> Self {
+impl From<PageError> for TreeError {
+    fn from(_: PageError) -> Self {
         Self
     }
 }
@@ -156,17 +157,17 @@ fn ladders() -> Vec<[HashValue; LADDER]> {
 /// What a batch of `count` writes for each of its leaves.
 fn print_records(count: usize) {
     let tree = &*TREE;
-    let (mut bytes, mut siblings) = (0, 0);
+    let (mut bytes, mut pages) = (0, 0);
     for leaves in new_leaves(1000).chunks(count) {
         let done = modify(tree, tree.root, leaves, &[], tree.next_id()).expect("random keys");
-        for (_, path) in done.paths {
-            siblings += path.siblings.len();
-            bytes += path.to_bytes().expect("own record").len();
+        pages += done.pages.len();
+        for new in done.pages {
+            bytes += new.record.to_bytes().expect("own record").len();
         }
     }
     println!(
-        "batches of {count}: a record holds {:.1} siblings in {:.0} bytes on average",
-        siblings as f64 / 1000.0,
+        "batches of {count}: {:.1} pages and {:.0} bytes a leaf",
+        pages as f64 / 1000.0,
         bytes as f64 / 1000.0
     );
 }

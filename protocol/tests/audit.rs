@@ -13,7 +13,7 @@ use overt_protocol::suite::{CipherSuite, SigningKey};
 use overt_protocol::wire::*;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use support::{MemoryLog, MemoryPaths, NewVersion};
+use support::{MemoryLog, MemoryPages, NewVersion};
 
 fn log(sizes: &[usize]) -> MemoryLog {
     let mut log = MemoryLog::new(CipherSuite::Kt128Sha256Ed25519, [1; 32], [2; 32], 30, None);
@@ -76,11 +76,11 @@ proptest! {
         let new: std::collections::BTreeMap<u16, u8> =
             new.into_iter().filter(|(key, _)| !old.contains_key(key)).collect();
         let (old, new) = (leaves(&old), leaves(&new));
-        let before = modify(&MemoryPaths::default(), None, &old, &[], 1).unwrap();
-        let paths = MemoryPaths(before.paths.into_iter().collect());
+        let before = modify(&MemoryPages::default(), None, &old, &[], 1).unwrap();
+        let paths = MemoryPages::of(before.pages);
         let keys: Vec<_> = new.iter().map(|leaf| leaf.vrf_output).collect();
         let proof = prove(&paths, before.root, &keys).unwrap();
-        let after = modify(&paths, before.root, &new, &[], 1 + old.len() as u64).unwrap();
+        let after = modify(&paths, before.root, &new, &[], 1 + paths.0.len() as u64).unwrap();
         let value = |root: Option<Node>| root.map_or([0; 32], |node| node.value);
         let lookups: Vec<_> = keys.iter()
             .map(|key| Lookup { vrf_output: *key, commitment: None }).collect();
@@ -123,7 +123,7 @@ fn each_rule_has_a_check() {
     again.timestamp = honest.timestamp;
     again.added.truncate(1);
     again.added[0].commitment = [7; 32];
-    again.proof = prove(&log.paths, log.roots[2], &[again.added[0].vrf_output]).unwrap();
+    again.proof = prove(&log.pages, log.roots[2], &[again.added[0].vrf_output]).unwrap();
     let included = apply(&log, &state, &again).unwrap_err();
     let error = PrefixProofError::AlreadyIncluded;
     assert_eq!(included, AuditError::Proof { position: 3, error });
@@ -236,7 +236,7 @@ fn leaves_are_removed_once_they_were_in_a_distinguished_entry() {
             let mut early = honest.clone();
             early.removed = vec![stored.leaf];
             let keys = [early.added[0].vrf_output, stored.leaf.vrf_output];
-            early.proof = prove(&log.paths, log.roots[position as usize - 1], &keys).unwrap();
+            early.proof = prove(&log.pages, log.roots[position as usize - 1], &keys).unwrap();
             let is_distinguished =
                 state.distinguished(&log.config, honest.timestamp) == Some(position - 1);
             let expected = if is_distinguished {

@@ -361,9 +361,9 @@ fn a_hole_is_not_a_version() {
     let leaves: Vec<PrefixLeaf> = [0, 1, 3].map(|v| versions[v].0.leaf).to_vec();
     let (_, opening, value) = versions[2].clone();
     let tip = overt_protocol::provider::Tip::empty();
-    let none = support::MemoryPaths::default();
+    let none = support::MemoryPages::default();
     let done = overt_protocol::provider::append(&none, &tip, 1_000, &leaves, &[]).unwrap();
-    let paths = support::MemoryPaths(done.paths.into_iter().collect());
+    let paths = support::MemoryPages::of(done.pages);
     let tbs = TreeHeadTbs {
         config: &log.config,
         tree_size: 1,
@@ -461,7 +461,7 @@ fn absence_is_proved_at_every_entry_that_a_search_looks_at() {
     let (output, proof) = log.vrf.prove(&input.to_bytes().unwrap());
     exists.binary_ladder[0].proof = proof;
     let root = log.roots[11];
-    let lookup = overt_protocol::prefix_tree::prove(&log.paths, root, &[output]).unwrap();
+    let lookup = overt_protocol::prefix_tree::prove(&log.pages, root, &[output]).unwrap();
     for slot in &mut exists.absence.prefix_proofs {
         *slot = lookup.clone();
     }
@@ -512,7 +512,7 @@ fn expired_versions_are_not_shown() {
         .unwrap()
     };
     let both = [log.vrf.output(&input(0)), log.vrf.output(&input(1))];
-    let lookups = |position: usize| prove(&log.paths, log.roots[position], &both).unwrap();
+    let lookups = |position: usize| prove(&log.pages, log.roots[position], &both).unwrap();
     let entry = |position: usize| log.entries[position];
     let (_, opening, value) = log.labels[&b"alice".to_vec()][0].clone();
     let newer = log.labels[&b"alice".to_vec()][1].0.leaf.commitment;

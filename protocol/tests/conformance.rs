@@ -100,7 +100,7 @@ fn key(log: &MemoryLog, version: u32) -> HashValue {
 /// Lookups of versions of alice in the prefix tree of a log entry.
 fn lookups(log: &MemoryLog, root: Option<Node>, versions: &[u32]) -> PrefixProof {
     let keys: Vec<_> = versions.iter().map(|v| key(log, *v)).collect();
-    prove(&log.paths, root, &keys).unwrap()
+    prove(&log.pages, root, &keys).unwrap()
 }
 
 fn steps(log: &MemoryLog, versions: &[u32], target: u32) -> Vec<BinaryLadderStep> {
@@ -202,8 +202,8 @@ impl Managed {
                 update,
             ));
         }
-        let done = provider::append(&log.paths, &log.tip, timestamp, &leaves, &[]).unwrap();
-        log.paths.0.extend(done.paths);
+        let done = provider::append(&log.pages, &log.tip, timestamp, &leaves, &[]).unwrap();
+        log.pages.extend(done.pages);
         log.subtrees.extend(done.subtrees);
         log.entries.push(done.entry);
         log.tip = done.tip;
@@ -440,8 +440,8 @@ fn negative_results_are_invalid() {
         .chain([others])
         .collect();
     gap = empty(NEVER, None);
-    let done = provider::append(&gap.paths, &gap.tip, tip.timestamp, &leaves, &[]).unwrap();
-    gap.paths.0.extend(done.paths);
+    let done = provider::append(&gap.pages, &gap.tip, tip.timestamp, &leaves, &[]).unwrap();
+    gap.pages.extend(done.pages);
     gap.entries.push(done.entry);
     gap.roots.push(done.tip.prefix_root);
     let root = done.tip.root().unwrap();

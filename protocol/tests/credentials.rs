@@ -378,7 +378,7 @@ fn each_rule_has_a_check() {
             })
             .collect();
         let root = log.roots[position as usize];
-        overt_protocol::prefix_tree::prove(&log.paths, root, &keys).unwrap()
+        overt_protocol::prefix_tree::prove(&log.pages, root, &keys).unwrap()
     };
     let versions = overt_protocol::ladder::search_ladder(honest.version, Some(honest.version - 1));
     wrong.proof = CredentialProof::Standard(proof_at(honest.position, &versions));

@@ -3,14 +3,13 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::log_tree::{
     BatchProof, BatchProofError, Subtree, full_subtrees, leaf_value, root_of_full_subtrees,
 };
 use overt_protocol::prefix_tree::{
-    self, LeafPath, Lookup, Node, STAND_IN, drop_version, evaluate, evaluate_changes, modify, prove,
+    self, Lookup, Node, STAND_IN, evaluate, evaluate_changes, modify, prove,
 };
 use overt_protocol::provider::{Tip, append};
 use overt_protocol::suite::sha256;
@@ -18,7 +17,7 @@ use overt_protocol::wire::*;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use rs_merkle::{Hasher, MerkleTree};
-use support::MemoryPaths;
+use support::MemoryPages;
 
 /// The draft's log tree for `rs_merkle`: a node's value behind the tag that its parent hashes.
 #[derive(Clone)]
@@ -131,13 +130,6 @@ impl Trie {
         }
     }
 
-    fn parents(&self) -> usize {
-        match self {
-            Self::Parent(children) => 1 + children.iter().map(Self::parents).sum::<usize>(),
-            _ => 0,
-        }
-    }
-
     fn value(&self) -> HashValue {
         match self {
             Self::Vacant => STAND_IN,
@@ -153,12 +145,12 @@ proptest! {
     #[test]
     fn log_tree_roots(size in 1u64..200) {
         let mut tip = Tip::empty();
-        let paths = MemoryPaths::default();
+        let pages = MemoryPages::default();
         let mut theirs = MerkleTree::<Tagged>::new();
         let mut leaves = Vec::new();
         for n in 0..size {
             // An empty batch: the entry's content is its timestamp and an empty prefix tree.
-            let appended = append(&paths, &tip, n, &[], &[]).unwrap();
+            let appended = append(&pages, &tip, n, &[], &[]).unwrap();
             leaves.push(leaf_value(&appended.entry));
             theirs.insert(tagged(0, leaf_value(&appended.entry)));
             tip = appended.tip;
@@ -232,72 +224,94 @@ proptest! {
         probes in vec((0u8..5, [0u8..2, 0u8..6]), 1..6),
         spoil in any::<prop::sample::Index>(),
     ) {
-        let key = |(high, low): (u8, [u8; 2])| {
-            let mut key = [0; 32];
-            key[0] = high << 5;
-            key[30..].copy_from_slice(&low);
-            // Leaves that differ in the last bit only are deeper than a proof can say.
-            key[31] &= !1;
-            key
+        check_prefix_trees(batches, &probes, spoil)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn prefix_trees_of_several_pages(
+        batches in vec(vec((0u8..8, [0u8..12, 0u8..6]), 0..90), 1..10),
+        probes in vec((0u8..8, [0u8..13, 0u8..6]), 1..6),
+        spoil in any::<prop::sample::Index>(),
+    ) {
+        check_prefix_trees(batches, &probes, spoil)?;
+    }
+}
+
+type Key = (u8, [u8; 2]);
+
+fn check_prefix_trees(
+    batches: Vec<Vec<Key>>,
+    probes: &[Key],
+    spoil: prop::sample::Index,
+) -> Result<(), TestCaseError> {
+    let key = |(high, low): (u8, [u8; 2])| {
+        let mut key = [0; 32];
+        key[0] = high << 5;
+        key[30..].copy_from_slice(&low);
+        // Leaves that differ in the last bit only are deeper than a proof can say.
+        key[31] &= !1;
+        key
+    };
+    let mut pages = MemoryPages::default();
+    let mut root: Option<Node> = None;
+    let mut next = 1;
+    let mut trie = Trie::default();
+    let mut versions = Vec::new();
+    for batch in batches {
+        // A key that is there goes, one that is not comes; the former first, so that the
+        // places are free.
+        let keys: BTreeSet<HashValue> = batch.into_iter().map(key).collect();
+        let (gone, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| trie.holds(key, 0));
+        let leaves = |keys: &[HashValue]| -> Vec<PrefixLeaf> {
+            keys.iter()
+                .map(|key| PrefixLeaf {
+                    vrf_output: *key,
+                    commitment: sha256(&[key]),
+                })
+                .collect()
         };
-        let mut paths = MemoryPaths::default();
-        let mut root: Option<Node> = None;
-        let mut next = 1;
-        let mut trie = Trie::default();
-        let mut versions = Vec::new();
-        for batch in batches {
-            // A key that is there goes, one that is not comes; the former first, so that the
-            // places are free.
-            let keys: BTreeSet<HashValue> = batch.into_iter().map(key).collect();
-            let (gone, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| trie.holds(key, 0));
-            let leaves = |keys: &[HashValue]| -> Vec<PrefixLeaf> {
-                keys.iter().map(|key| PrefixLeaf { vrf_output: *key, commitment: sha256(&[key]) }).collect()
-            };
-            let (added, removed) = (leaves(&new), leaves(&gone));
-            let before = trie.value();
-            gone.iter().for_each(|key| trie.remove(key, 0));
-            new.iter().for_each(|key| trie.add(*key, 0));
-            trie.tidy();
-            let old = root;
-            let done = modify(&paths, root, &added, &removed, next).unwrap();
-            if let Some(leaf) = added.first() {
-                let after: MemoryPaths = MemoryPaths(paths.0.clone().into_iter().chain(done.paths.clone()).collect());
-                prop_assert!(modify(&after, done.root, &[*leaf], &[], 1_000).is_err(), "a key comes once");
-                prop_assert!(modify(&paths, root, &[], &[*leaf], next).is_err(), "what is not there cannot go");
-                prop_assert!(modify(&paths, root, &[*leaf, *leaf], &[], next).is_err());
-            }
-            let changed: Vec<_> = new.iter().chain(&gone).copied().collect();
-            let proof = prove(&paths, old, &changed).unwrap();
-            let ids = next..next + changed.len() as u64;
-            prop_assert!(done.paths.iter().map(|(id, _)| *id).eq(ids.clone()));
-            paths.0.extend(done.paths);
-            next = ids.end;
-            root = done.root;
-            // The auditor arrives at the same tree.
-            let roots = (before, trie.value());
-            prop_assert_eq!(evaluate_changes(&added, &removed, &proof).unwrap(), roots);
-            versions.push((root, trie.clone(), ids));
+        let (added, removed) = (leaves(&new), leaves(&gone));
+        let before = trie.value();
+        gone.iter().for_each(|key| trie.remove(key, 0));
+        new.iter().for_each(|key| trie.add(*key, 0));
+        trie.tidy();
+        let old = root;
+        let done = modify(&pages, root, &added, &removed, next).unwrap();
+        if let Some(leaf) = added.first() {
+            let mut after = pages.clone();
+            after.extend(done.pages.clone());
+            prop_assert!(
+                modify(&after, done.root, &[*leaf], &[], 1_000).is_err(),
+                "a key comes once"
+            );
+            prop_assert!(
+                modify(&pages, root, &[], &[*leaf], next).is_err(),
+                "what is not there cannot go"
+            );
+            prop_assert!(modify(&pages, root, &[*leaf, *leaf], &[], next).is_err());
         }
-        for from in 0..versions.len() {
-            if from > 0 {
-                let next = versions[from].2.clone().map(|id| (id, &paths.0[&id]));
-                let mut dropped = BTreeMap::new();
-                drop_version(&paths, versions[from - 1].0, next.collect::<Vec<_>>(), &mut dropped).unwrap();
-                for (id, what) in dropped {
-                    let record = paths.0.remove(&id).unwrap();
-                    let record = LeafPath::from_bytes(&record.to_bytes().unwrap(), &()).unwrap();
-                    paths.0.extend(record.without(what).map(|left| (id, left)));
-                }
-            }
-            if from + 1 == versions.len() {
-                // Nothing is kept in vain: of the last version, each parent once, and its leaves.
-                let trie = &versions[from].1;
-                prop_assert_eq!(paths.0.values().map(|path| path.siblings.len()).sum::<usize>(), trie.parents());
-                prop_assert_eq!(paths.0.values().filter(|path| !path.removed).count(), trie.keys().len());
-                prop_assert!(paths.0.values().all(|path| !path.removed || !path.siblings.is_empty()));
-            }
-          // Every version that is left.
-          for (root, trie, _) in &versions[from..] {
+        let changed: Vec<_> = new.iter().chain(&gone).copied().collect();
+        let proof = prove(&pages, old, &changed).unwrap();
+        let ids = next..next + done.pages.len() as u64;
+        prop_assert!(done.pages.iter().map(|page| page.id).eq(ids.clone()));
+        pages.extend(done.pages);
+        next = ids.end;
+        root = done.root;
+        // The auditor arrives at the same tree.
+        let roots = (before, trie.value());
+        prop_assert_eq!(evaluate_changes(&added, &removed, &proof).unwrap(), roots);
+        versions.push((root, trie.clone()));
+    }
+    for from in 0..versions.len() {
+        if from > 0 {
+            pages.drop(&[versions[from - 1].0, versions[from].0]);
+        }
+        // Every version that is left.
+        for (root, trie) in &versions[from..] {
             let expected = trie.value();
             prop_assert_eq!(root.map_or(STAND_IN, |r| r.value), expected);
             let mut keys: Vec<HashValue> = probes.iter().copied().map(key).collect();
@@ -305,9 +319,14 @@ proptest! {
             keys.extend(there.iter().take(2));
             let mut seen = BTreeSet::new();
             keys.retain(|key| seen.insert(*key));
-            let proof = prove(&paths, *root, &keys).unwrap();
-            let lookups: Vec<Lookup> = keys.iter()
-                .map(|k| Lookup { vrf_output: *k, commitment: Some(sha256(&[k])) }).collect();
+            let proof = prove(&pages, *root, &keys).unwrap();
+            let lookups: Vec<Lookup> = keys
+                .iter()
+                .map(|k| Lookup {
+                    vrf_output: *k,
+                    commitment: Some(sha256(&[k])),
+                })
+                .collect();
             prop_assert_eq!(evaluate(&lookups, &proof).unwrap(), expected);
             for (key, result) in keys.iter().zip(&proof.results) {
                 prop_assert_eq!(result.is_inclusion(), there.contains(key));
@@ -315,17 +334,26 @@ proptest! {
             // No other answer leads to the same root.
             let index = spoil.index(keys.len());
             let depth = proof.results[index].depth();
-            let other = PrefixLeaf { vrf_output: keys[index], commitment: [5; 32] };
+            let other = PrefixLeaf {
+                vrf_output: keys[index],
+                commitment: [5; 32],
+            };
             let lies = [
                 PrefixSearchResult::Inclusion { depth },
                 PrefixSearchResult::NonInclusionParent { depth },
                 PrefixSearchResult::NonInclusionLeaf { leaf: other, depth },
-                PrefixSearchResult::Inclusion { depth: depth.wrapping_add(1) },
-                PrefixSearchResult::NonInclusionParent { depth: depth.wrapping_sub(1) },
+                PrefixSearchResult::Inclusion {
+                    depth: depth.wrapping_add(1),
+                },
+                PrefixSearchResult::NonInclusionParent {
+                    depth: depth.wrapping_sub(1),
+                },
                 PrefixSearchResult::NonInclusionParent { depth: 255 },
             ];
             for lie in lies {
-                if lie == proof.results[index] { continue; }
+                if lie == proof.results[index] {
+                    continue;
+                }
                 let mut lying = proof.clone();
                 lying.results[index] = lie;
                 prop_assert_ne!(evaluate(&lookups, &lying).ok(), Some(expected));
@@ -338,11 +366,23 @@ proptest! {
             let mut longer = proof.clone();
             longer.elements.push(STAND_IN);
             prop_assert!(evaluate(&lookups, &longer).is_err());
-            let unknown: Vec<Lookup> = lookups.iter().map(|l| Lookup { commitment: None, ..*l }).collect();
-            prop_assert_eq!(evaluate(&unknown, &proof).is_err(), proof.results.iter().any(|r| r.is_inclusion()));
-          }
+            let unknown: Vec<Lookup> = lookups
+                .iter()
+                .map(|l| Lookup {
+                    commitment: None,
+                    ..*l
+                })
+                .collect();
+            prop_assert_eq!(
+                evaluate(&unknown, &proof).is_err(),
+                proof.results.iter().any(|r| r.is_inclusion())
+            );
         }
     }
+    // Nothing is kept in vain.
+    pages.drop(&[root, None]);
+    prop_assert!(pages.0.is_empty());
+    Ok(())
 }
 
 #[test]
@@ -351,13 +391,13 @@ fn canonical_shapes() {
         vrf_output: [1; 32],
         commitment: [2; 32],
     };
-    let paths = MemoryPaths::default();
-    let proof = prove(&paths, None, &[[1; 32]]).unwrap();
+    let pages = MemoryPages::default();
+    let proof = prove(&pages, None, &[[1; 32]]).unwrap();
     assert_eq!(
         proof.results,
         [PrefixSearchResult::NonInclusionParent { depth: 0 }]
     );
-    let one = modify(&paths, None, &[leaf], &[], 1).unwrap();
+    let one = modify(&pages, None, &[leaf], &[], 1).unwrap();
     assert_eq!(one.root.unwrap().value, prefix_tree::leaf_value(&leaf));
     let close = PrefixLeaf {
         vrf_output: {
@@ -367,7 +407,7 @@ fn canonical_shapes() {
         },
         ..leaf
     };
-    let full = MemoryPaths(one.paths.into_iter().collect());
+    let full = MemoryPages::of(one.pages);
     assert!(
         modify(&full, one.root, &[close], &[], 2).is_err(),
         "deeper than a proof can say"

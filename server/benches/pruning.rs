@@ -13,7 +13,7 @@ use overt_protocol::wire::{Configuration, DeploymentMode, PrefixLeaf, TreeHead, 
 use overt_server::directory::Shared;
 use overt_server::prune::{Pruning, step};
 use overt_server::sequencer::Retirement;
-use overt_server::store::{Batch, NewVersion, Retired, SqliteStore, Store, VersionRow};
+use overt_server::store::{Batch, Created, SqliteStore, Store};
 use sha2::{Digest, Sha256};
 
 const LABELS: u64 = 1_000;
@@ -59,7 +59,6 @@ fn grow(folder: &Path, entries: u64, lifetime: Option<u64>) -> Vec<f64> {
     };
     let retention = Retention::of(&config);
     let store = SqliteStore::open(&folder.join(format!("{lifetime:?}"))).expect("store");
-    store.prepare_retention().expect("store");
     let shared = Shared::new(store, config, vrf, Arc::new(SystemClock), 64 << 20);
     let mut retirement = retention.map(|retention| Retirement::new(retention, 0));
     let mut tip = Tip::empty();
@@ -92,50 +91,38 @@ fn push(shared: &Shared<SqliteStore>, tip: &Tip, retirement: Option<&mut Retirem
     let position = tip.size;
     let timestamp = BEGAN + position * INTERVAL;
     let mut added = Vec::new();
-    let mut versions = Vec::new();
     for update in 0..UPDATES {
         let number = position * UPDATES + update;
         let (label, version) = (number % LABELS, number / LABELS);
         let hash = |what: &str| Sha256::digest(format!("{what} {label} {version}")).into();
-        added.push(PrefixLeaf {
+        let leaf = PrefixLeaf {
             vrf_output: hash("key"),
             commitment: hash("commitment"),
-        });
+        };
         let update = UpdateValue {
             value: vec![7; VALUE_BYTES],
             signature: None,
         };
-        versions.push(NewVersion {
+        let created = Created {
             label: format!("someone-{label:07}@example.org").into_bytes(),
             version: u32::try_from(version).expect("small"),
-            row: VersionRow::new(position, tip.next_leaf + number % UPDATES),
             opened: Some(([9; 16], update)),
-        });
+        };
+        added.push((leaf, Some(created)));
     }
     let records = shared.records().expect("store");
-    let mut retired = Retired::default();
-    let removed = match retirement {
+    let mut batch = Batch::after(tip.clone());
+    let gone = match retirement {
         Some(retirement) => retirement
-            .retire(&records, (position, timestamp), 1_000, &mut retired)
+            .retire(&records, timestamp, 1_000, &mut batch.retired)
             .expect("store"),
         None => Vec::new(),
     };
-    let done = append(&records, tip, timestamp, &added, &removed).expect("new keys");
-    let batch = Batch {
-        entries: vec![(
-            position,
-            done.entry,
-            done.tip.prefix_root,
-            done.tip.next_leaf,
-        )],
-        paths: done.paths,
-        subtrees: done.subtrees,
-        versions,
-        retired,
-        head_nodes: Vec::new(),
-        fulfilled: Vec::new(),
-        tip: done.tip,
-    };
+    let leaves: Vec<_> = added.iter().map(|(leaf, _)| *leaf).collect();
+    let removed: Vec<_> = gone.iter().map(|(_, leaf)| *leaf).collect();
+    let done = append(&records, tip, timestamp, &leaves, &removed).expect("new keys");
+    drop(records);
+    batch.push(done, added, gone.into_iter().map(|(id, _)| id).collect());
     shared.store.commit(tip, &batch).expect("store");
     batch.tip
 }

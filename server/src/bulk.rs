@@ -15,7 +15,7 @@ use overt_server::import::{Existing, Format, Import, Summary};
 use overt_server::open::{Ready, World, open, open_in};
 use overt_server::publish::transport::Http;
 use overt_server::sequencer::Updates;
-use overt_server::store::{Lease, PostgresStore, SqliteStore, Store};
+use overt_server::store::{Lease, PostgresStore, Store};
 use zeroize::Zeroizing;
 
 /// Exit code if rows were rejected.
@@ -37,8 +37,7 @@ pub(crate) async fn import(settings: &Settings, what: &What<'_>) -> anyhow::Resu
         metrics: PrometheusBuilder::new().build_recorder().handle(),
     };
     let Some(url) = &settings.database_url else {
-        let ready = open(settings, world).await?;
-        let store = SqliteStore::open(&settings.data_dir.join("overt.sqlite3"))?;
+        let (ready, store) = open(settings, world).await?;
         return load(settings, what, ready, store).await;
     };
     let store = PostgresStore::open(url)?;

@@ -2,7 +2,7 @@
 
 use overt_protocol::codec::EncodeError;
 use overt_protocol::error::VerifyError;
-use overt_protocol::prefix_tree::{ModifyError, PathError};
+use overt_protocol::prefix_tree::{ModifyError, PageError};
 use overt_protocol::provider::Refusal;
 use thiserror::Error;
 
@@ -52,8 +52,8 @@ impl From<HeadLogError> for DirectoryError {
     }
 }
 
-impl From<PathError> for DirectoryError {
-    fn from(error: PathError) -> Self {
+impl From<PageError> for DirectoryError {
+    fn from(error: PageError) -> Self {
         Self::Store(StoreError::Damaged(error.to_string()))
     }
 }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::error::DirectoryError;
 use crate::sequencer::{Outcome, Submission, UpdateError, Updates};
-use crate::store::{Reader, Store};
+use crate::store::{Store, greatest};
 
 /// Rows that are read ahead.
 const AHEAD: usize = 1024;
@@ -190,12 +190,12 @@ impl<S: Store> Import<S> {
     /// The greatest version of a label, and its value unless that was deleted.
     fn current(&self, label: &[u8]) -> Result<Option<Current>, DirectoryError> {
         let reader = self.store.reader()?;
-        let Some(greatest) = reader.greatest_version(label, i64::MAX.unsigned_abs())? else {
-            return Ok(None);
-        };
-        let row = reader.version(label, greatest)?;
-        let value = row.map(|row| reader.value(row.leaf)).transpose()?.flatten();
-        Ok(Some((greatest, value.map(|(_, update)| update.value))))
+        let newest = greatest(&reader, label, u64::MAX)?;
+        let current = newest.and_then(|(_, row)| row.created);
+        Ok(current.map(|current| {
+            let value = current.opened.map(|(_, update)| update.value);
+            (current.version, value)
+        }))
     }
 }
 

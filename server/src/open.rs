@@ -60,15 +60,15 @@ pub struct Ready {
     pub(crate) _lock: Option<File>,
 }
 
-/// Opens or makes the directory in the data directory that the settings name.
-pub async fn open(settings: &Settings, world: World) -> anyhow::Result<Ready> {
+/// Opens or makes the directory in the data directory that the settings name, in its store.
+pub async fn open(settings: &Settings, world: World) -> anyhow::Result<(Ready, SqliteStore)> {
     let data_dir = &settings.data_dir;
     make_private(data_dir)?;
     let lock = startup::lock(data_dir)?;
     let store = SqliteStore::open(&data_dir.join("overt.sqlite3"))?;
-    let mut ready = open_in(settings, world, store).await?;
+    let mut ready = open_in(settings, world, store.clone()).await?;
     ready._lock = Some(lock);
-    Ok(ready)
+    Ok((ready, store))
 }
 
 /// The database holds openings, which privacy law wants erasable, and perhaps the keys.
@@ -118,9 +118,6 @@ pub async fn open_in<S: Store>(
         tracing::info!(hashes = caught_up, "the head log was completed");
     }
     let retention = Retention::of(&config);
-    if retention.is_some() {
-        shared.store.prepare_retention()?;
-    }
     let retained = shared.store.retention()?;
     shared.drop_before(retained.dropped);
     let pace = Pace {

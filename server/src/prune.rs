@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use overt_protocol::prefix_tree::{LeafId, LeafPath, LeafPaths, Node, drop_version};
+use overt_protocol::prefix_tree::{Node, Page, PageId, Pages, drop_version};
 use overt_protocol::provider::Retention;
 use overt_protocol::wire::LogEntry;
 
-use crate::directory::Shared;
+use crate::directory::{Shared, stored_page};
 use crate::error::DirectoryError;
 use crate::store::{Reader, Store, StoreError};
 
@@ -60,6 +60,7 @@ pub fn step<S: Store>(shared: &Shared<S>, pruning: Pruning) -> Result<u64, Direc
     let from = shared.dropped();
     let mut to = from;
     let mut dropped = BTreeMap::new();
+    let mut leaves = Vec::new();
     let stored = Stored(&reader);
     while to < rightmost.min(from.saturating_add(STEP)) {
         let Pruning {
@@ -68,23 +69,22 @@ pub fn step<S: Store>(shared: &Shared<S>, pruning: Pruning) -> Result<u64, Direc
         if !retention.is_dropped(timestamp(&reader, to)?, now, grace) {
             break;
         }
-        let next: Vec<_> = reader
-            .changes(to.saturating_add(1))?
-            .map(|id| Ok((id, stored.leaf_path(id)?)))
-            .collect::<Result<_, DirectoryError>>()?;
-        let next = next.iter().map(|(id, path)| (*id, &**path));
-        drop_version(&stored, entry(&reader, to)?.1, next, &mut dropped)?;
+        let next = to.saturating_add(1);
+        drop_version(
+            &stored,
+            root(&reader, to)?,
+            root(&reader, next)?,
+            &mut dropped,
+        )?;
+        leaves.extend(reader.changes(next)?.removed);
         to = to.saturating_add(1);
     }
     if to == from {
         return Ok(0);
     }
-    let records = dropped
-        .into_iter()
-        .map(|(id, what)| Ok((id, (*stored.leaf_path(id)?).without(what))))
-        .collect::<Result<Vec<_>, DirectoryError>>()?;
+    drop(reader);
     shared.drop_before(to);
-    shared.store.drop_versions(to, &records)?;
+    shared.store.drop_versions(to, &dropped, &leaves)?;
     metrics::gauge!("overt_dropped_prefix_trees").set(to as f64);
     Ok(to.saturating_sub(from))
 }
@@ -98,19 +98,21 @@ fn timestamp(reader: &impl Reader, position: u64) -> Result<u64, StoreError> {
     Ok(entry(reader, position)?.0.timestamp)
 }
 
-/// Records as they are stored: cached ones may be from before an earlier step.
+fn root(reader: &impl Reader, position: u64) -> Result<Option<Node>, StoreError> {
+    Ok(entry(reader, position)?.1)
+}
+
+/// Pages as they are stored: cached ones may be from before an earlier step.
 struct Stored<'r, R>(&'r R);
 
-impl<R: Reader> LeafPaths for Stored<'_, R> {
+impl<R: Reader> Pages for Stored<'_, R> {
     type Error = DirectoryError;
-    type Path<'a>
-        = Box<LeafPath>
+    type Page<'a>
+        = Box<Page>
     where
         Self: 'a;
 
-    fn leaf_path(&self, id: LeafId) -> Result<Box<LeafPath>, DirectoryError> {
-        let missing = || StoreError::Damaged(format!("leaf {id} is missing"));
-        let path = self.0.leaf_path(id)?;
-        Ok(Box::new(path.ok_or_else(missing)?))
+    fn page(&self, id: PageId) -> Result<Box<Page>, DirectoryError> {
+        Ok(Box::new(stored_page(self.0, id, |_| None)?))
     }
 }

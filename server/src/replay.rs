@@ -8,14 +8,13 @@ use anyhow::{Context, bail};
 use overt_protocol::clock::SystemClock;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::distinguished::RECENT;
-use overt_protocol::prefix_tree::LeafPaths;
 use overt_protocol::provider::{self, Directory, Tip, append};
 use overt_protocol::suite::{self, SigningKey, VrfSecretKey};
 use overt_protocol::wire::*;
 use serde_json::Value;
 
 use crate::directory::{Shared, Snapshot};
-use crate::store::{Batch, NewVersion, Reader, Retired, SqliteStore, Store, VersionRow};
+use crate::store::{Batch, Created, SqliteStore, Store, version as find};
 
 /// Rebuilds the log of the vectors file in a scratch store, then answers each line of `input`,
 /// `OPERATION HEX [TREE_SIZE [LADDERS]]`, with a line of the responses in hex, separated by spaces,
@@ -122,43 +121,25 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
     let mut heads = Vec::new();
     let log = vectors["log"].as_array().context("`log` is not a list")?;
     for entry in log {
-        let position = tip.size;
-        let mut leaves = Vec::new();
-        let mut versions = Vec::new();
+        let mut new = Vec::new();
         for added in entry["added"].as_array().map_or(&[][..], Vec::as_slice) {
-            let leaf = tip.next_leaf + leaves.len() as u64;
-            let version = new_version(added, &shared.config, VersionRow::new(position, leaf))?;
-            leaves.push(prefix_leaf(&shared.vrf, &version)?);
-            versions.push(version);
+            let created = created(added, &shared.config)?;
+            let leaf = prefix_leaf(&shared.vrf, &created)?;
+            new.push((leaf, Some(created)));
         }
         let records = shared.records()?;
-        let (mut gone, mut retired) = (Vec::new(), Retired::default());
+        let mut gone = Vec::new();
         for removed in entry["removed"].as_array().map_or(&[][..], Vec::as_slice) {
-            let row = records
-                .reader
-                .version(&label(removed)?, version(removed)?)?;
-            let row = row.context("what was never added cannot be removed")?;
-            gone.push(records.leaf_path(row.leaf)?.leaf);
-            retired.removed.push((row.leaf, position));
+            let found = find(&records.reader, &label(removed)?, version(removed)?)?;
+            gone.push(found.context("what was never added cannot be removed")?);
         }
         let timestamp = entry["timestamp"].as_u64().context("`timestamp`")?;
-        let appended = append(&records, &tip, timestamp, &leaves, &gone)?;
+        let leaves: Vec<_> = new.iter().map(|(leaf, _)| *leaf).collect();
+        let removed: Vec<_> = gone.iter().map(|(_, row)| row.leaf).collect();
+        let appended = append(&records, &tip, timestamp, &leaves, &removed)?;
         drop(records);
-        let batch = Batch {
-            entries: vec![(
-                position,
-                appended.entry,
-                appended.tip.prefix_root,
-                appended.tip.next_leaf,
-            )],
-            paths: appended.paths,
-            subtrees: appended.subtrees,
-            versions,
-            retired,
-            head_nodes: Vec::new(),
-            fulfilled: Vec::new(),
-            tip: appended.tip,
-        };
+        let mut batch = Batch::after(tip.clone());
+        batch.push(appended, new, gone.into_iter().map(|(id, _)| id).collect());
         shared.store.commit(&tip, &batch)?;
         tip = batch.tip;
         heads.push(head(entry, &shared.config, &signing, &tip)?);
@@ -167,11 +148,7 @@ fn rebuild(vectors: &Value, scratch: &Scratch) -> anyhow::Result<Replayed> {
 }
 
 /// A version that a log entry added. One that was skipped has no value.
-fn new_version(
-    added: &Value,
-    config: &Configuration,
-    row: VersionRow,
-) -> anyhow::Result<NewVersion> {
+fn created(added: &Value, config: &Configuration) -> anyhow::Result<Created> {
     let opened = match added["skipped"] == true {
         true => None,
         false => {
@@ -187,15 +164,14 @@ fn new_version(
             Some((array(&added["opening"], "opening")?, update))
         }
     };
-    Ok(NewVersion {
+    Ok(Created {
         label: label(added)?,
         version: version(added)?,
-        row,
         opened,
     })
 }
 
-fn prefix_leaf(vrf: &VrfSecretKey, new: &NewVersion) -> anyhow::Result<PrefixLeaf> {
+fn prefix_leaf(vrf: &VrfSecretKey, new: &Created) -> anyhow::Result<PrefixLeaf> {
     let (label, version) = (new.label.as_slice(), new.version);
     let commitment = match &new.opened {
         None => provider::SKIPPED,

@@ -31,7 +31,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::
         mut writer,
         _background,
         _lock,
-    } = open(&settings, world).await?;
+    } = open(&settings, world).await?.0;
     drop(updates);
     let failed = serve(&settings, app, async {
         tokio::select! {

@@ -10,6 +10,7 @@ use overt_protocol::suite::VerifyingKey;
 use overt_protocol::wire::{Configuration, HashValue, TreeHeadTbs};
 use thiserror::Error;
 
+use crate::directory::stored_page;
 use crate::guard::Guard;
 use crate::publish::LogSigner;
 use crate::store::{Reader, Store, StoreError, moved_to};
@@ -227,7 +228,7 @@ fn check_tip(reader: &impl Reader, tip: &Tip) -> Result<(), StartupError> {
         )));
     }
     let last = reader.last_leaf()?;
-    // The last ones may have been dropped, if they are of leaves that were removed.
+    // The last ones may have been dropped, if they were removed.
     if last >= tip.next_leaf {
         return Err(inconsistent(format!(
             "the prefix tree has leaves up to {last}, the stored head expects {} next",
@@ -235,10 +236,12 @@ fn check_tip(reader: &impl Reader, tip: &Tip) -> Result<(), StartupError> {
         )));
     }
     if let Some(root) = tip.prefix_root {
-        let path = reader
-            .leaf_path(root.id)?
-            .ok_or_else(|| inconsistent(format!("leaf {} is missing", root.id)))?;
-        if path.top != 0 || path.values(0).first() != Some(&root.value) {
+        let page = stored_page(reader, root.id, |_| None);
+        if page
+            .map_err(|error| inconsistent(error.to_string()))?
+            .value()
+            != root.value
+        {
             return Err(inconsistent(
                 "the prefix tree has another root than the stored head".to_owned(),
             ));

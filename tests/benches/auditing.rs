@@ -18,7 +18,7 @@ use overt_server::access::Lookups;
 use overt_server::directory::Shared;
 use overt_server::http::{Api, Limits, router};
 use overt_server::sequencer::Updates;
-use overt_server::store::{Batch, Retired, SqliteStore, Store};
+use overt_server::store::{Batch, SqliteStore, Store};
 use overt_tests::{AuditorPlace, get};
 use rand::RngExt;
 
@@ -70,22 +70,13 @@ impl Directory {
         let records = self.shared.records().unwrap();
         let now = SystemClock.now();
         let done = append(&records, &self.tip, now, &leaves, &[]).unwrap();
-        let root = done.tip.prefix_root;
-        let batch = Batch {
-            entries: vec![(self.tip.size, done.entry, root, done.tip.next_leaf)],
-            paths: done.paths,
-            subtrees: done.subtrees,
-            versions: Vec::new(),
-            retired: Retired::default(),
-            head_nodes: Vec::new(),
-            fulfilled: Vec::new(),
-            tip: done.tip,
-        };
+        drop(records);
+        let mut batch = Batch::after(self.tip.clone());
+        let added = leaves.into_iter().map(|leaf| (leaf, None));
+        batch.push(done, added.collect(), Vec::new());
         self.shared.store.commit(&self.tip, &batch).unwrap();
         self.tip = batch.tip;
-        for (id, path) in batch.paths {
-            self.shared.remember_path(id, path);
-        }
+        self.shared.remember(batch.pages);
     }
 
     fn publish(&self) {

@@ -8,19 +8,21 @@
 //! whoever has only a proof cannot tell a leaf from a parent.
 //!
 //! [`evaluate`] is the verifier, [`evaluate_changes`] the auditor's. The log's side keeps every
-//! version of the tree as [`LeafPath`]s ([`modify`], [`prove`]) until it is dropped ([`drop_version`]).
+//! version of the tree in [`Page`]s ([`modify`], [`prove`]) until it is dropped ([`drop_version`]).
 
 mod drop;
 mod evaluate;
-mod leaf_path;
 mod modify;
+mod page;
 mod prove;
+mod record;
 
 pub use drop::{Dropped, drop_version};
 pub use evaluate::{Lookup, PrefixProofError, evaluate, evaluate_changes};
-pub use leaf_path::{LeafId, LeafPath, LeafPaths, Node, PathError};
-pub use modify::{Modified, ModifyError, modify};
+pub use modify::{Modified, ModifyError, NewPage, modify};
+pub use page::{Node, Page, PageError, PageId, Pages};
 pub use prove::prove;
+pub use record::PageRecord;
 
 use crate::suite::{NH, sha256};
 use crate::wire::{HashValue, PrefixLeaf};
@@ -42,18 +44,4 @@ pub fn parent_value(left: &HashValue, right: &HashValue) -> HashValue {
 pub(crate) fn bit(key: &HashValue, depth: usize) -> bool {
     key.get(depth / 8)
         .is_some_and(|byte| byte & (0x80 >> (depth % 8)) != 0)
-}
-
-/// The value of the parent at `depth` of a child on the path of `key` and that child's sibling.
-pub(crate) fn join(
-    key: &HashValue,
-    depth: usize,
-    child: &HashValue,
-    sibling: &HashValue,
-) -> HashValue {
-    if bit(key, depth) {
-        parent_value(sibling, child)
-    } else {
-        parent_value(child, sibling)
-    }
 }

@@ -1,22 +1,37 @@
 //! Adding and removing a batch of leaves: the next version of the tree.
 
-use std::collections::BTreeMap;
-use std::ops::Deref;
-
 use thiserror::Error;
 
-use crate::prefix_tree::{
-    LeafId, LeafPath, LeafPaths, Node, STAND_IN, bit, leaf_value, parent_value,
+use crate::prefix_tree::page::{
+    Body, Child, Inner, LEVELS, Leaf, MAX_LEAVES, Node, Page, PageId, Pages, Place, SLOTS, lone,
+    split,
 };
-use crate::wire::{HashValue, PrefixLeaf};
+use crate::prefix_tree::record::{Content, PageRecord};
+use crate::wire::PrefixLeaf;
+
+/// At most so many records are read for a page of leaves.
+const MAX_LEAF_RECORDS: u8 = 8;
+/// At most so many are read for any other page.
+const MAX_INNER_RECORDS: u8 = 32;
 
 /// The new version of the tree.
 #[derive(Debug)]
 pub struct Modified {
     /// Its root; none if the tree is empty.
     pub root: Option<Node>,
-    /// The records of the changes, ascending by id.
-    pub paths: Vec<(LeafId, LeafPath)>,
+    /// The pages that are new, ascending by id without gaps.
+    pub pages: Vec<NewPage>,
+}
+
+/// A version of a page that is to be written.
+#[derive(Debug, Clone)]
+pub struct NewPage {
+    /// Its name.
+    pub id: PageId,
+    /// What is written.
+    pub record: PageRecord,
+    /// The page.
+    pub page: Page,
 }
 
 /// Why a batch cannot be applied. Nothing was changed.
@@ -33,280 +48,330 @@ pub enum ModifyError {
     TooDeep,
 }
 
-/// Adds the leaves of `added` to the version whose root is `root`, and removes those of `removed`
-/// from it; no key may be in both. The changes get the ids from `next_id` on, in the order given,
-/// those of `added` first.
-pub fn modify<P>(
-    paths: &P,
-    root: Option<Node>,
-    added: &[PrefixLeaf],
-    removed: &[PrefixLeaf],
-    next_id: LeafId,
-) -> Result<Modified, P::Error>
-where
-    P: LeafPaths,
-    P::Error: From<ModifyError>,
-{
-    let added = added.iter().map(|leaf| (*leaf, false));
-    let changes = added.chain(removed.iter().map(|leaf| (*leaf, true)));
-    let mut batch: Vec<Change> = (next_id..)
-        .zip(changes)
-        .map(|(id, (leaf, removed))| Change { id, leaf, removed })
-        .collect();
-    if batch.is_empty() {
-        let paths = Vec::new();
-        return Ok(Modified { root, paths });
-    }
-    batch.sort_unstable_by_key(|change| change.leaf.vrf_output);
-    let mut modifier = Modifier {
-        paths,
-        new: batch.iter().map(Change::record).collect(),
-    };
-    let from = match root {
-        None => Old::Nothing,
-        Some(node) => modifier.enter(node, 0)?,
-    };
-    let (root, _) = modifier.modify(from, 0, &batch)?;
-    let paths = modifier
-        .new
-        .into_iter()
-        .map(|(id, mut path)| {
-            path.siblings.reverse();
-            (id, path)
-        })
-        .collect();
-    Ok(Modified { root, paths })
-}
-
 /// A leaf to be added or removed.
-#[derive(Clone, Copy)]
-struct Change {
-    id: LeafId,
-    leaf: PrefixLeaf,
-    removed: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) leaf: PrefixLeaf,
+    pub(crate) removed: bool,
 }
 
 impl Change {
-    fn record(&self) -> (LeafId, LeafPath) {
-        let path = LeafPath {
-            leaf: self.leaf,
-            removed: self.removed,
-            top: 0,
-            siblings: Vec::new(),
-        };
-        (self.id, path)
-    }
-
     fn is_of(&self, leaf: &PrefixLeaf) -> bool {
         self.leaf.vrf_output == leaf.vrf_output
     }
 }
 
-struct Modifier<'p, P> {
-    paths: &'p P,
-    /// Records under construction, siblings from the leaf upward.
-    new: BTreeMap<LeafId, LeafPath>,
-}
-
-/// The subtree of the old version that changes go into.
-enum Old<R> {
-    Nothing,
-    /// A node on the path of a record, which is entered here or above.
-    Path {
-        id: LeafId,
-        record: R,
-    },
-}
-
-impl<R: Deref<Target = LeafPath>> Old<R> {
-    /// The record's own leaf, if that is all there is at `depth`.
-    fn leaf(&self, depth: usize) -> Option<PrefixLeaf> {
-        match self {
-            Self::Path { record, .. } if depth >= record.depth() => record.occupant(),
-            _ => None,
-        }
-    }
-
-    /// The same subtree, unless it is a vacant place.
-    fn unless_vacant(self, depth: usize) -> Self {
-        match self {
-            Self::Path { record, .. } if record.removed && depth >= record.depth() => Self::Nothing,
-            other => other,
-        }
-    }
-}
-
-/// The new node at some place, none if it is vacant, and the record that holds the path to it.
-type Place = (Option<Node>, LeafId);
-
-impl<'p, P> Modifier<'p, P>
+/// Adds the leaves of `added` to the version whose root is `root`, and removes those of `removed`
+/// from it; no key may be in both. New pages get the ids from `next_id` on.
+pub fn modify<P>(
+    pages: &P,
+    root: Option<Node>,
+    added: &[PrefixLeaf],
+    removed: &[PrefixLeaf],
+    next_id: PageId,
+) -> Result<Modified, P::Error>
 where
-    P: LeafPaths,
+    P: Pages,
     P::Error: From<ModifyError>,
 {
-    fn enter(&self, node: Node, depth: usize) -> Result<Old<P::Path<'p>>, P::Error> {
-        let record = self.paths.leaf_path(node.id)?;
-        record.enter(node.id, depth)?;
-        Ok(Old::Path {
-            id: node.id,
-            record,
-        })
-    }
+    let added = added.iter().map(|leaf| (*leaf, false));
+    let changes = added.chain(removed.iter().map(|leaf| (*leaf, true)));
+    let mut batch: Vec<Change> = changes
+        .map(|(leaf, removed)| Change { leaf, removed })
+        .collect();
+    batch.sort_unstable_by_key(|change| change.leaf.vrf_output);
+    let mut modifier = Modifier {
+        pages,
+        next_id,
+        new: Vec::new(),
+    };
+    let root = match batch.is_empty() {
+        true => root,
+        false => modifier.modify(root, 0, &batch)?.map(|child| child.node),
+    };
+    let pages = modifier.new;
+    Ok(Modified { root, pages })
+}
 
-    /// What is at `depth` after `batch`, which is sorted by key and not empty, went into the
-    /// subtree `from`.
+struct Modifier<'p, P> {
+    pages: &'p P,
+    next_id: PageId,
+    new: Vec<NewPage>,
+}
+
+impl<P> Modifier<'_, P>
+where
+    P: Pages,
+    P::Error: From<ModifyError>,
+{
+    /// What is left of the subtree at `depth`, where a page begins, after `batch` went into it.
     fn modify(
         &mut self,
-        from: Old<P::Path<'p>>,
+        old: Option<Node>,
         depth: usize,
         batch: &[Change],
-    ) -> Result<Place, P::Error> {
-        let from = from.unless_vacant(depth);
-        if let Some(old) = from.leaf(depth)
-            && let Some(at) = batch.iter().position(|change| change.is_of(&old))
-        {
-            return self.replace(at, depth, batch);
-        }
-        if let (Old::Nothing, [change]) = (&from, batch) {
-            if change.removed {
-                return Err(ModifyError::Missing.into());
+    ) -> Result<Option<Child>, P::Error> {
+        let Some(node) = old else {
+            return self.leaves(None, depth, &[], batch);
+        };
+        let page = self.pages.page(node.id)?;
+        page.enter(node.id, depth)?;
+        match &page.body {
+            Body::Leaves(leaves) => {
+                let base = (node.id, page.records);
+                self.leaves(Some(base), depth, leaves, batch)
             }
-            return self.end(Some(leaf_value(&change.leaf)), depth, change.id);
-        }
-        let below = depth.saturating_add(1);
-        if below > usize::from(u8::MAX) {
-            let mut neighbours = batch.iter().zip(batch.iter().skip(1));
-            return Err(match neighbours.any(|(a, b)| a.is_of(&b.leaf)) {
-                true => ModifyError::Duplicate.into(),
-                false => ModifyError::TooDeep.into(),
-            });
-        }
-        let (left, right) =
-            batch.split_at(batch.partition_point(|c| !bit(&c.leaf.vrf_output, depth)));
-        let (old_left, old_right) = self.children(from, depth, left, right)?;
-        let left = self.child(old_left, below, left)?;
-        let right = self.child(old_right, below, right)?;
-        self.join(left, right, depth)
-    }
-
-    /// What is at `depth` where there was the leaf that the change at `at` is about.
-    fn replace(&mut self, at: usize, depth: usize, batch: &[Change]) -> Result<Place, P::Error> {
-        let mut rest = batch.to_vec();
-        let change = rest.remove(at);
-        if !change.removed || rest.iter().any(|other| other.is_of(&change.leaf)) {
-            return Err(ModifyError::Duplicate.into());
-        }
-        let vacant = self.end(None, depth, change.id)?;
-        match rest.is_empty() {
-            true => Ok(vacant),
-            false => self.modify(Old::Nothing, depth, &rest),
+            Body::Inner(inner) => {
+                let mut next = Draft::new(inner.clone(), depth);
+                self.inner(&mut next, 1, depth, batch)?;
+                Ok(self.finish(Some((node.id, page.records)), next))
+            }
         }
     }
 
-    /// A path that ends at `depth`, in a leaf of this value or in a vacant place.
-    fn end(
+    /// The same for a page of leaves.
+    fn leaves(
         &mut self,
-        value: Option<HashValue>,
+        base: Option<(PageId, u8)>,
         depth: usize,
-        id: LeafId,
-    ) -> Result<Place, P::Error> {
-        self.reaches(id, depth)?;
-        Ok((value.map(|value| Node { id, value }), id))
+        leaves: &[Leaf],
+        batch: &[Change],
+    ) -> Result<Option<Child>, P::Error> {
+        let mut out = Vec::with_capacity(leaves.len().saturating_add(batch.len()));
+        modify_leaves(leaves, depth, batch, &mut out)?;
+        Ok(self.page_of(base.map(|base| (base, batch)), depth, out))
     }
 
-    /// The record reaches up to `depth`.
-    fn reaches(&mut self, id: LeafId, depth: usize) -> Result<(), P::Error> {
-        if let Some(path) = self.new.get_mut(&id) {
-            path.top = u16::try_from(depth).map_err(|_| ModifyError::TooDeep)?;
+    /// A page, or several, of these leaves, which are `batch` away from another version.
+    fn page_of(
+        &mut self,
+        base: Option<((PageId, u8), &[Change])>,
+        depth: usize,
+        leaves: Vec<Leaf>,
+    ) -> Option<Child> {
+        if leaves.len() > MAX_LEAVES {
+            let mut next = Draft::new(Box::new(Inner::empty()), depth);
+            self.place(&mut next, &leaves);
+            return self.finish(None, next);
+        }
+        let rise = match leaves.as_slice() {
+            [] => return None,
+            [leaf] => depth.saturating_sub(usize::from(leaf.depth)),
+            _ => 0,
+        };
+        let based = base.filter(|((_, records), batch)| {
+            *records < MAX_LEAF_RECORDS && batch.len().saturating_mul(2) < leaves.len()
+        });
+        let page = Page {
+            depth,
+            records: based.map_or(1, |((_, records), _)| records.saturating_add(1)),
+            body: Body::Leaves(leaves),
+        };
+        let record = match based {
+            None => page.whole(),
+            Some(((base, _), batch)) => page.based(base, Content::Changes(batch.to_vec())),
+        };
+        Some(self.write(page, record, rise))
+    }
+
+    fn write(&mut self, page: Page, record: PageRecord, rise: usize) -> Child {
+        let id = self.next_id;
+        self.next_id = id.saturating_add(1);
+        let value = page.value();
+        self.new.push(NewPage { id, record, page });
+        Child {
+            node: Node { id, value },
+            rise: u8::try_from(rise).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// Changes what is below a place of a page, which is at `depth`.
+    fn inner(
+        &mut self,
+        next: &mut Draft,
+        place: usize,
+        depth: usize,
+        batch: &[Change],
+    ) -> Result<(), P::Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let is_bottom = place >= SLOTS;
+        match next.inner.at(place) {
+            Place::Child(child) if is_bottom => {
+                let child = self.modify(Some(child.node), depth, batch)?;
+                next.set(place.saturating_sub(SLOTS), child);
+            }
+            Place::Child(child) => {
+                let page = self.pages.page(child.node.id)?;
+                let leaf = page.lone(child.node.id)?;
+                let mut leaves = Vec::new();
+                modify_leaves(leaf, depth, batch, &mut leaves)?;
+                next.clear(place);
+                self.place(next, &leaves);
+            }
+            Place::Vacant => {
+                let mut leaves = Vec::new();
+                modify_leaves(&[], depth, batch, &mut leaves)?;
+                self.place(next, &leaves);
+            }
+            Place::Parent => {
+                let (left, right) = batch.split_at(batch.partition_point(|c| !c.bit(depth)));
+                let (below, first) = (depth.saturating_add(1), place.saturating_mul(2));
+                self.inner(next, first, below, left)?;
+                self.inner(next, first.saturating_add(1), below, right)?;
+            }
         }
         Ok(())
     }
 
-    /// The parent at `depth`. It is held by the record of a change below it, of one with a leaf
-    /// left below it if there is a choice; the other child becomes a sibling there.
-    fn join(
-        &mut self,
-        left: (Option<Node>, Option<LeafId>),
-        right: (Option<Node>, Option<LeafId>),
-        depth: usize,
-    ) -> Result<Place, P::Error> {
-        let candidates = [(left, right.0), (right, left.0)];
-        let changed = candidates.map(|((own, holder), other)| Some((own, holder?, other)));
-        let mut by_choice: Vec<_> = changed.into_iter().flatten().collect();
-        by_choice.sort_by_key(|(own, ..)| own.is_none());
-        let Some((own, id, sibling)) = by_choice.first().copied() else {
-            return Err(ModifyError::Missing.into());
+    /// Puts leaves into slots where nothing is.
+    fn place(&mut self, next: &mut Draft, leaves: &[Leaf]) {
+        let bottom = next.depth.saturating_add(LEVELS);
+        let slot = |leaf: &Leaf| {
+            (next.depth..bottom).fold(0usize, |slot, depth| {
+                slot << 1 | usize::from(leaf.bit(depth))
+            })
         };
-        self.reaches(id, depth)?;
-        if own.is_none() && sibling.is_none() {
-            return Ok((None, id));
+        let slots: Vec<_> = leaves
+            .chunk_by(|a, b| slot(a) == slot(b))
+            .filter_map(|group| Some((slot(group.first()?), group.to_vec())))
+            .collect();
+        for (slot, group) in slots {
+            let child = self.page_of(None, bottom, group);
+            next.set(slot, child);
         }
-        if let Some(path) = self.new.get_mut(&id) {
-            path.siblings.push(sibling);
-        }
-        let value = parent_value(&value_of(left.0), &value_of(right.0));
-        Ok((Some(Node { id, value }), id))
     }
 
-    /// The children of the old subtree at `depth`: a record to descend into where the batch goes,
-    /// else just the node.
-    #[allow(clippy::type_complexity)]
-    fn children(
-        &self,
-        from: Old<P::Path<'p>>,
-        depth: usize,
-        left: &[Change],
-        right: &[Change],
-    ) -> Result<(Child<P::Path<'p>>, Child<P::Path<'p>>), P::Error> {
-        let Old::Path { id, record } = from else {
-            return Ok((Child::Descend(Old::Nothing), Child::Descend(Old::Nothing)));
+    /// Makes a page of a draft, unless nothing is left in it.
+    fn finish(&mut self, base: Option<(PageId, u8)>, next: Draft) -> Option<Child> {
+        let Draft {
+            mut inner,
+            depth,
+            changed,
+        } = next;
+        if inner.slots.iter().all(Option::is_none) {
+            return None;
+        }
+        inner.compute(changed);
+        let few = changed.count_ones() < (SLOTS as u32) / 2;
+        let base = base.filter(|(_, records)| few && *records < MAX_INNER_RECORDS);
+        let is_changed = |slot: u8| changed.checked_shr(slot.into()).is_some_and(|m| m & 1 == 1);
+        let differing = (0u8..)
+            .zip(inner.slots)
+            .filter(|(slot, _)| is_changed(*slot))
+            .collect();
+        let page = Page {
+            depth,
+            records: base.map_or(1, |(_, records)| records.saturating_add(1)),
+            body: Body::Inner(inner),
         };
-        let below = depth.saturating_add(1);
-        let to_right = bit(&record.leaf.vrf_output, depth);
-        let (own_batch, other_batch) = if to_right {
-            (right, left)
-        } else {
-            (left, right)
+        let record = match base {
+            None => page.whole(),
+            Some((base, _)) => page.based(base, Content::Slots(differing)),
         };
-        let other = match record.sibling(below) {
-            None => Child::Descend(Old::Nothing),
-            Some(node) if other_batch.is_empty() => Child::Keep(node),
-            Some(node) => Child::Descend(self.enter(node, below)?),
-        };
-        let own = if own_batch.is_empty() {
-            match record.values(below).first().copied() {
-                None | Some(STAND_IN) => Child::Descend(Old::Nothing),
-                Some(value) => Child::Keep(Node { id, value }),
-            }
-        } else {
-            Child::Descend(Old::Path { id, record })
-        };
-        Ok(if to_right { (other, own) } else { (own, other) })
+        Some(self.write(page, record, 0))
+    }
+}
+
+/// A page that is being changed.
+struct Draft {
+    inner: Box<Inner>,
+    depth: usize,
+    /// The slots that changed, the first of which is bit 0.
+    changed: u16,
+}
+
+impl Draft {
+    fn new(inner: Box<Inner>, depth: usize) -> Self {
+        let changed = 0;
+        Self {
+            inner,
+            depth,
+            changed,
+        }
     }
 
-    /// The node of a child, and the record that holds the path to it if it is a new one.
-    fn child(
-        &mut self,
-        child: Child<P::Path<'p>>,
-        depth: usize,
-        batch: &[Change],
-    ) -> Result<(Option<Node>, Option<LeafId>), P::Error> {
-        match child {
-            Child::Keep(node) => Ok((Some(node), None)),
-            Child::Descend(_) if batch.is_empty() => Ok((None, None)),
-            Child::Descend(from) => {
-                let (node, id) = self.modify(from, depth, batch)?;
-                Ok((node, Some(id)))
+    fn set(&mut self, slot: usize, child: Option<Child>) {
+        if let Some(place) = self.inner.slots.get_mut(slot) {
+            *place = child;
+            self.changed |= 1 << slot;
+        }
+    }
+
+    fn clear(&mut self, place: usize) {
+        let (slots, _) = Inner::below(place);
+        for slot in slots {
+            if self.inner.slots.get(slot).is_some_and(Option::is_some) {
+                self.set(slot, None);
             }
         }
     }
 }
 
-enum Child<R> {
-    Keep(Node),
-    Descend(Old<R>),
+/// Appends to `out` what is left of the subtree at `depth`, which has these leaves and no others,
+/// after `batch` went into it. Both are sorted by key.
+pub(crate) fn modify_leaves(
+    leaves: &[Leaf],
+    depth: usize,
+    batch: &[Change],
+    out: &mut Vec<Leaf>,
+) -> Result<(), ModifyError> {
+    let standing = lone(leaves, depth);
+    if batch.is_empty() {
+        match standing {
+            Some(leaf) => out.push(Leaf {
+                depth: stands(depth)?,
+                ..*leaf
+            }),
+            None => out.extend_from_slice(leaves),
+        }
+        return Ok(());
+    }
+    if let Some(leaf) = standing
+        && let Some(at) = batch.iter().position(|change| change.is_of(&leaf.leaf))
+    {
+        return replace(at, depth, batch, out);
+    }
+    if let ([], [change]) = (leaves, batch) {
+        if change.removed {
+            return Err(ModifyError::Missing);
+        }
+        out.push(Leaf::new(change.leaf, stands(depth)?));
+        return Ok(());
+    }
+    let below = depth.saturating_add(1);
+    if below > usize::from(u8::MAX) {
+        let mut neighbours = batch.iter().zip(batch.iter().skip(1));
+        return Err(match neighbours.any(|(a, b)| a.is_of(&b.leaf)) {
+            true => ModifyError::Duplicate,
+            false => ModifyError::TooDeep,
+        });
+    }
+    let (left, right) = batch.split_at(batch.partition_point(|change| !change.bit(depth)));
+    let (old_left, old_right) = split(leaves, depth);
+    modify_leaves(old_left, below, left, out)?;
+    modify_leaves(old_right, below, right, out)
 }
 
-fn value_of(node: Option<Node>) -> HashValue {
-    node.map_or(STAND_IN, |node| node.value)
+/// The same where there was the leaf that the change at `at` is about.
+fn replace(
+    at: usize,
+    depth: usize,
+    batch: &[Change],
+    out: &mut Vec<Leaf>,
+) -> Result<(), ModifyError> {
+    let mut rest = batch.to_vec();
+    let change = rest.remove(at);
+    if !change.removed || rest.iter().any(|other| other.is_of(&change.leaf)) {
+        return Err(ModifyError::Duplicate);
+    }
+    match rest.is_empty() {
+        true => Ok(()),
+        false => modify_leaves(&[], depth, &rest, out),
+    }
+}
+
+fn stands(depth: usize) -> Result<u8, ModifyError> {
+    u8::try_from(depth).map_err(|_| ModifyError::TooDeep)
 }

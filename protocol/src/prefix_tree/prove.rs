@@ -1,23 +1,29 @@
 //! Producing a `PrefixProof` from a version of the tree.
 
-use crate::prefix_tree::{LeafPath, LeafPaths, Node, STAND_IN, bit};
+use crate::prefix_tree::bit;
+use crate::prefix_tree::page::{
+    Body, Inner, Leaf, Node, Pages, Place, SLOTS, lone, split, value_of,
+};
 use crate::wire::{HashValue, PrefixProof, PrefixSearchResult};
 
 /// Looks up `keys` in the version whose root is `root`: one batch proof, results in the order of
 /// the keys.
-pub fn prove<P: LeafPaths>(
-    paths: &P,
+pub fn prove<P: Pages>(
+    pages: &P,
     root: Option<Node>,
     keys: &[HashValue],
 ) -> Result<PrefixProof, P::Error> {
     let mut sorted: Vec<(usize, HashValue)> = keys.iter().copied().enumerate().collect();
     sorted.sort_unstable_by_key(|(_, key)| *key);
     let mut prover = Prover {
-        paths,
+        pages,
         results: Vec::with_capacity(keys.len()),
         elements: Vec::new(),
     };
-    prover.visit(root, 0, &sorted)?;
+    match root {
+        Some(root) => prover.page(root, 0, &sorted)?,
+        None => prover.leaves(&[], 0, &sorted),
+    }
     prover.results.sort_unstable_by_key(|(index, _)| *index);
     Ok(PrefixProof {
         results: prover
@@ -29,85 +35,93 @@ pub fn prove<P: LeafPaths>(
     })
 }
 
+/// Keys, ascending, with their places in the request.
+type Keys<'k> = &'k [(usize, HashValue)];
+
+fn split_keys(keys: Keys<'_>, depth: usize) -> (Keys<'_>, Keys<'_>) {
+    keys.split_at(keys.partition_point(|(_, key)| !bit(key, depth)))
+}
+
 struct Prover<'p, P> {
-    paths: &'p P,
+    pages: &'p P,
     results: Vec<(usize, PrefixSearchResult)>,
     elements: Vec<HashValue>,
 }
 
-impl<P: LeafPaths> Prover<'_, P> {
-    /// Visits the node at `depth`, under which `keys` are searched for.
-    fn visit(
+impl<P: Pages> Prover<'_, P> {
+    /// Searches for keys in the page at `depth`.
+    fn page(&mut self, node: Node, depth: usize, keys: Keys<'_>) -> Result<(), P::Error> {
+        if keys.is_empty() {
+            self.elements.push(node.value);
+            return Ok(());
+        }
+        let page = self.pages.page(node.id)?;
+        match &page.enter(node.id, depth)?.body {
+            Body::Leaves(leaves) => self.leaves(leaves, depth, keys),
+            Body::Inner(inner) => self.inner(inner, 1, depth, keys)?,
+        }
+        Ok(())
+    }
+
+    /// Searches below a place of a page.
+    fn inner(
         &mut self,
-        node: Option<Node>,
+        inner: &Inner,
+        place: usize,
         depth: usize,
-        keys: &[(usize, HashValue)],
+        keys: Keys<'_>,
     ) -> Result<(), P::Error> {
-        match node {
-            _ if keys.is_empty() => {
-                self.elements.push(node.map_or(STAND_IN, |node| node.value));
+        if keys.is_empty() {
+            self.elements.push(inner.value(place));
+            return Ok(());
+        }
+        match inner.at(place) {
+            Place::Vacant => self.leaves(&[], depth, keys),
+            Place::Child(child) if place >= SLOTS => self.page(child.node, depth, keys)?,
+            Place::Child(child) => {
+                let page = self.pages.page(child.node.id)?;
+                self.leaves(page.lone(child.node.id)?, depth, keys);
             }
-            None => {
-                for (index, _) in keys {
-                    let depth = wire_depth(depth);
-                    let result = PrefixSearchResult::NonInclusionParent { depth };
-                    self.results.push((*index, result));
-                }
-            }
-            Some(node) => {
-                let path = self.paths.leaf_path(node.id)?;
-                path.enter(node.id, depth)?;
-                // Values of the record's own nodes, computed once, from below this node on.
-                let values = path.values(depth);
-                self.descend(&path, depth, keys, values.get(1..).unwrap_or_default())?;
+            Place::Parent => {
+                let (left, right) = split_keys(keys, depth);
+                let (below, first) = (depth.saturating_add(1), place.saturating_mul(2));
+                self.inner(inner, first, below, left)?;
+                self.inner(inner, first.saturating_add(1), below, right)?;
             }
         }
         Ok(())
     }
 
-    /// Goes down the record's own path from its node at `depth`; `values` are those of the nodes
-    /// below it.
-    fn descend(
-        &mut self,
-        path: &LeafPath,
-        depth: usize,
-        keys: &[(usize, HashValue)],
-        values: &[HashValue],
-    ) -> Result<(), P::Error> {
+    /// Searches in the subtree at `depth` that has these leaves and no others.
+    fn leaves(&mut self, leaves: &[Leaf], depth: usize, keys: Keys<'_>) {
         if keys.is_empty() {
-            return Ok(());
+            self.elements.push(value_of(leaves, depth));
+            return;
         }
-        if depth >= path.depth() {
-            for (index, key) in keys {
-                let depth = wire_depth(depth);
-                let result = match path.occupant() {
+        let standing = lone(leaves, depth);
+        if leaves.is_empty() || standing.is_some() {
+            let depth = wire_depth(depth);
+            let results = keys.iter().map(|(index, key)| {
+                let result = match standing {
                     None => PrefixSearchResult::NonInclusionParent { depth },
-                    Some(leaf) if leaf.vrf_output == *key => {
+                    Some(Leaf { leaf, .. }) if leaf.vrf_output == *key => {
                         PrefixSearchResult::Inclusion { depth }
                     }
-                    Some(leaf) => PrefixSearchResult::NonInclusionLeaf { leaf, depth },
+                    Some(Leaf { leaf, .. }) => {
+                        let leaf = *leaf;
+                        PrefixSearchResult::NonInclusionLeaf { leaf, depth }
+                    }
                 };
-                self.results.push((*index, result));
-            }
-            return Ok(());
+                (*index, result)
+            });
+            self.results.extend(results);
+            return;
         }
+        let (left, right) = split_keys(keys, depth);
+        let (of_left, of_right) = split(leaves, depth);
         let below = depth.saturating_add(1);
-        let (left, right) = keys.split_at(keys.partition_point(|(_, key)| !bit(key, depth)));
-        let own_is_right = bit(&path.leaf.vrf_output, depth);
-        let own = |prover: &mut Self, keys: &[(usize, HashValue)]| {
-            if keys.is_empty() {
-                prover.elements.extend(values.first());
-                return Ok(());
-            }
-            prover.descend(path, below, keys, values.get(1..).unwrap_or_default())
-        };
-        if own_is_right {
-            self.visit(path.sibling(below), below, left)?;
-            own(self, right)
-        } else {
-            own(self, left)?;
-            self.visit(path.sibling(below), below, right)
-        }
+        self.leaves(of_left, below, left);
+        self.leaves(of_right, below, right);
     }
 }
 

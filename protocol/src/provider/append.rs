@@ -1,8 +1,11 @@
 //! Making the next log entry.
 
 use crate::log_tree::{Subtree, append_leaf, leaf_value, root_of_full_subtrees};
-use crate::prefix_tree::{LeafId, LeafPath, LeafPaths, ModifyError, Node, STAND_IN, modify};
+use crate::prefix_tree::{ModifyError, NewPage, Node, PageId, Pages, STAND_IN, modify};
 use crate::wire::{HashValue, LogEntry, PrefixLeaf};
+
+/// Numbers the leaves in the order in which they were added, from 1.
+pub type LeafId = u64;
 
 /// What has to be known of a log to append to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +18,9 @@ pub struct Tip {
     pub full_subtrees: Vec<HashValue>,
     /// Root of the newest prefix tree.
     pub prefix_root: Option<Node>,
-    /// The id that the record of the next change gets.
+    /// The id that the next page gets.
+    pub next_page: PageId,
+    /// The number that the next leaf gets.
     pub next_leaf: LeafId,
 }
 
@@ -27,6 +32,7 @@ impl Tip {
             timestamp: 0,
             full_subtrees: Vec::new(),
             prefix_root: None,
+            next_page: 1,
             next_leaf: 1,
         }
     }
@@ -42,8 +48,8 @@ impl Tip {
 pub struct Appended {
     /// The log entry, at the position that was the old size.
     pub entry: LogEntry,
-    /// Records of the changes to the prefix tree.
-    pub paths: Vec<(LeafId, LeafPath)>,
+    /// New pages of the prefix tree.
+    pub pages: Vec<NewPage>,
     /// Heads of balanced subtrees of the log tree that are now complete.
     pub subtrees: Vec<(Subtree, HashValue)>,
     /// The log afterwards.
@@ -53,33 +59,35 @@ pub struct Appended {
 /// Appends a log entry that adds leaves to the prefix tree and removes others from it. A clock that
 /// runs backwards does not make timestamps do so.
 pub fn append<P>(
-    paths: &P,
+    pages: &P,
     tip: &Tip,
     timestamp: u64,
     added: &[PrefixLeaf],
     removed: &[PrefixLeaf],
 ) -> Result<Appended, P::Error>
 where
-    P: LeafPaths,
+    P: Pages,
     P::Error: From<ModifyError>,
 {
-    let modified = modify(paths, tip.prefix_root, added, removed, tip.next_leaf)?;
+    let modified = modify(pages, tip.prefix_root, added, removed, tip.next_page)?;
     let entry = LogEntry {
         timestamp: timestamp.max(tip.timestamp),
         prefix_tree: modified.root.map_or(STAND_IN, |node| node.value),
     };
     let (full_subtrees, subtrees) = append_leaf(tip.size, &tip.full_subtrees, leaf_value(&entry));
-    let changes = u64::try_from(modified.paths.len()).unwrap_or(u64::MAX);
+    let count = |length| u64::try_from(length).unwrap_or(u64::MAX);
+    let (leaves, pages) = (count(added.len()), count(modified.pages.len()));
     Ok(Appended {
         entry,
-        paths: modified.paths,
+        pages: modified.pages,
         subtrees,
         tip: Tip {
             size: tip.size.saturating_add(1),
             timestamp: entry.timestamp,
             full_subtrees,
             prefix_root: modified.root,
-            next_leaf: tip.next_leaf.saturating_add(changes),
+            next_page: tip.next_page.saturating_add(pages),
+            next_leaf: tip.next_leaf.saturating_add(leaves),
         },
     })
 }

@@ -29,6 +29,6 @@ pub fn auditor_update<D: Directory>(
         timestamp,
         added,
         removed,
-        proof: prove(directory.paths(), before, &keys)?,
+        proof: prove(directory.pages(), before, &keys)?,
     })
 }

@@ -11,7 +11,7 @@ mod retention;
 mod search;
 mod update;
 
-pub use append::{Appended, Tip, append};
+pub use append::{Appended, LeafId, Tip, append};
 pub use audit::auditor_update;
 pub use monitor::{contact_monitor, credential_update, distinguished, owner_init, owner_monitor};
 pub use retention::{Retention, superseded_by};
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::error::VerifyError;
 use crate::log_tree::Subtree;
-use crate::prefix_tree::{LeafPaths, Node};
+use crate::prefix_tree::{Node, Pages};
 use crate::suite::NH;
 use crate::wire::{
     AuditorTreeHead, Configuration, HashValue, LogEntry, Opening, PrefixLeaf, TreeHead, UpdateValue,
@@ -69,8 +69,8 @@ pub struct Changes {
 pub trait Directory {
     /// Why an answer cannot be had.
     type Error: From<Refusal> + From<VerifyError>;
-    /// The records of the prefix tree.
-    type Paths: LeafPaths<Error = Self::Error>;
+    /// The pages of the prefix tree.
+    type Pages: Pages<Error = Self::Error>;
 
     /// The log's configuration.
     fn config(&self) -> &Configuration;
@@ -82,8 +82,8 @@ pub trait Directory {
     fn log_entry(&self, position: u64) -> Result<LogEntry, Self::Error>;
     /// The head of a balanced subtree of the log tree.
     fn log_subtree(&self, subtree: Subtree) -> Result<HashValue, Self::Error>;
-    /// The records of the prefix tree.
-    fn paths(&self) -> &Self::Paths;
+    /// The pages of the prefix tree.
+    fn pages(&self) -> &Self::Pages;
     /// The root of the prefix tree of a log entry; none if it is empty.
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, Self::Error>;
     /// What a log entry changed in the prefix tree.

@@ -123,7 +123,7 @@ impl<D: Directory> Source for Recorder<'_, D> {
             lookups.record(version, included)?;
         }
         let root = self.directory.prefix_root(position)?;
-        let proof = prove(self.directory.paths(), root, &keys)?;
+        let proof = prove(self.directory.pages(), root, &keys)?;
         if !proof.results.iter().map(|r| r.is_inclusion()).eq(outcomes) {
             return Err(Refusal::Damaged("prefix tree and label index disagree").into());
         }

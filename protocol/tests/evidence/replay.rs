@@ -123,7 +123,7 @@ fn altering(lifetime: Option<u64>, to: impl Fn(&mut Leaves)) -> (History, Audito
         .flatten()
         .map(|leaf| leaf.vrf_output)
         .collect();
-    let mut proof = prove(&log.paths, log.roots[2], &keys[..1]).unwrap();
+    let mut proof = prove(&log.pages, log.roots[2], &keys[..1]).unwrap();
     proof.results = vec![proof.results[0]; keys.len()];
     let (before, after) = evaluate_changes(&added, &removed, &proof).unwrap();
     assert_eq!(before, log.entries[2].prefix_tree);

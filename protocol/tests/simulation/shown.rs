@@ -9,7 +9,7 @@ use overt_protocol::provider::{Changes, Directory, StoredVersion};
 use overt_protocol::suite::VrfSecretKey;
 use overt_protocol::wire::*;
 
-use crate::support::{MemoryError, MemoryPaths, Published};
+use crate::support::{MemoryError, MemoryPages, Published};
 
 /// Another value of a version.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl<'l> Shown<'l> {
 
 impl Directory for Shown<'_> {
     type Error = MemoryError;
-    type Paths = MemoryPaths;
+    type Pages = MemoryPages;
 
     fn config(&self) -> &Configuration {
         self.config.unwrap_or(self.published.config())
@@ -88,8 +88,8 @@ impl Directory for Shown<'_> {
     fn log_subtree(&self, subtree: Subtree) -> Result<HashValue, MemoryError> {
         self.published.log_subtree(subtree)
     }
-    fn paths(&self) -> &MemoryPaths {
-        self.published.paths()
+    fn pages(&self) -> &MemoryPages {
+        self.published.pages()
     }
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, MemoryError> {
         self.published.prefix_root(position)

@@ -72,10 +72,10 @@ pub(crate) fn set_tree(log: &mut MemoryLog, label: &str, fake: Option<&Fake>) {
             leaves.push(fake.map_or(stored.leaf, |fake| fake.leaf));
         }
     }
-    let inserted = modify(&log.paths, None, &leaves, &[], log.tip.next_leaf).unwrap();
-    log.tip.next_leaf += inserted.paths.len() as u64;
+    let inserted = modify(&log.pages, None, &leaves, &[], log.tip.next_page).unwrap();
+    log.tip.next_page += inserted.pages.len() as u64;
     log.tip.prefix_root = inserted.root;
-    log.paths.0.extend(inserted.paths);
+    log.pages.extend(inserted.pages);
 }
 
 /// Responses that carry a head and one combined proof.

@@ -40,11 +40,11 @@ impl Source for Truth<'_> {
                 .log
                 .vrf
                 .output(&VrfInput { label, version }.to_bytes()?);
-            let shown = prove(&self.log.paths, root, &[key])?;
+            let shown = prove(&self.log.pages, root, &[key])?;
             keys.push(key);
             outcome = lookups.record(version, shown.results[0].is_inclusion());
         }
-        let proof = prove(&self.log.paths, root, &keys)?;
+        let proof = prove(&self.log.pages, root, &keys)?;
         self.proof.prefix_proofs.push(proof);
         outcome?;
         Ok(root.map_or(STAND_IN, |node| node.value))

@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use overt_protocol::codec::{Encode, EncodeError};
+use overt_protocol::codec::{Decode, Encode, EncodeError};
 use overt_protocol::error::VerifyError;
 use overt_protocol::log_tree::Subtree;
 use overt_protocol::prefix_tree::{
-    LeafId, LeafPath, LeafPaths, ModifyError, Node, PathError, drop_version,
+    ModifyError, NewPage, Node, Page, PageError, PageId, PageRecord, Pages, drop_version,
 };
 use overt_protocol::provider::{
     Changes, Directory, Refusal, Retention, StoredVersion, Tip, append, superseded_by,
@@ -29,7 +29,7 @@ pub enum MemoryError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
-    Path(#[from] PathError),
+    Page(#[from] PageError),
     #[error(transparent)]
     Modify(#[from] ModifyError),
     #[error(transparent)]
@@ -38,13 +38,53 @@ pub enum MemoryError {
     Missing,
 }
 
+/// Pages, made from the bytes that are written of them.
 #[derive(Debug, Default, Clone)]
-pub struct MemoryPaths(pub HashMap<LeafId, LeafPath>);
+pub struct MemoryPages(pub BTreeMap<PageId, Page>);
 
-impl LeafPaths for MemoryPaths {
+impl MemoryPages {
+    pub fn of(pages: Vec<NewPage>) -> Self {
+        let mut all = Self::default();
+        all.extend(pages);
+        all
+    }
+
+    pub fn extend(&mut self, pages: Vec<NewPage>) {
+        for NewPage { id, record, page } in pages {
+            self.put(id, &record);
+            assert_eq!(
+                self.0[&id], page,
+                "what is written of page {id} says it all"
+            );
+        }
+    }
+
+    fn put(&mut self, id: PageId, record: &PageRecord) {
+        let record = PageRecord::from_bytes(&record.to_bytes().unwrap(), &()).unwrap();
+        let base = record.base.map(|base| &self.0[&base]);
+        let page = Page::restore(base, &[(id, record)]).unwrap();
+        self.0.insert(id, page);
+    }
+
+    /// Drops versions, given all roots from the oldest of them to the one after the newest of them.
+    pub fn drop(&mut self, roots: &[Option<Node>]) {
+        let mut dropped = BTreeMap::new();
+        for pair in roots.windows(2) {
+            drop_version(self, pair[0], pair[1], &mut dropped).unwrap();
+        }
+        for (id, what) in dropped {
+            match what {
+                Some(record) => self.put(id, &record),
+                None => drop(self.0.remove(&id)),
+            }
+        }
+    }
+}
+
+impl Pages for MemoryPages {
     type Error = MemoryError;
-    type Path<'a> = &'a LeafPath;
-    fn leaf_path(&self, id: LeafId) -> Result<&LeafPath, MemoryError> {
+    type Page<'a> = &'a Page;
+    fn page(&self, id: PageId) -> Result<&Page, MemoryError> {
         self.0.get(&id).ok_or(MemoryError::Missing)
     }
 }
@@ -89,7 +129,7 @@ pub struct MemoryLog {
     pub signing: SigningKey,
     pub vrf: VrfSecretKey,
     pub tip: Tip,
-    pub paths: MemoryPaths,
+    pub pages: MemoryPages,
     pub entries: Vec<LogEntry>,
     pub roots: Vec<Option<Node>>,
     pub subtrees: HashMap<Subtree, HashValue>,
@@ -102,8 +142,6 @@ pub struct MemoryLog {
     pub removes: bool,
     /// Versions whose predecessors may be removed in time, in order of creation.
     pub overtaking: VecDeque<(Vec<u8>, u32)>,
-    /// Ids of the records that each log entry made.
-    pub records: Vec<std::ops::Range<LeafId>>,
     /// Prefix trees of log entries before this one are dropped.
     pub dropped: u64,
 }
@@ -137,7 +175,7 @@ impl MemoryLog {
             signing,
             vrf,
             tip: Tip::empty(),
-            paths: MemoryPaths::default(),
+            pages: MemoryPages::default(),
             entries: Vec::new(),
             roots: Vec::new(),
             subtrees: HashMap::new(),
@@ -147,7 +185,6 @@ impl MemoryLog {
             leaf_key: None,
             removes: false,
             overtaking: VecDeque::new(),
-            records: Vec::new(),
             dropped: 0,
         }
     }
@@ -215,10 +252,8 @@ impl MemoryLog {
     /// Appends a log entry that adds these leaves to the prefix tree at the tip, whatever they are.
     pub fn push_leaves(&mut self, timestamp: u64, leaves: &[PrefixLeaf]) {
         let removed = self.remove_overtaken(timestamp.max(self.tip.timestamp));
-        let first = self.tip.next_leaf;
-        let done = append(&self.paths, &self.tip, timestamp, leaves, &removed).unwrap();
-        self.records.push(first..done.tip.next_leaf);
-        self.paths.0.extend(done.paths);
+        let done = append(&self.pages, &self.tip, timestamp, leaves, &removed).unwrap();
+        self.pages.extend(done.pages);
         self.subtrees.extend(done.subtrees);
         self.entries.push(done.entry);
         self.tip = done.tip;
@@ -266,23 +301,16 @@ impl MemoryLog {
     /// Drops the prefix trees of expired log entries, at most `max` of them.
     pub fn drop_expired(&mut self, max: usize) {
         let retention = Retention::of(&self.config).unwrap();
-        let mut dropped = BTreeMap::new();
-        for _ in 0..max {
-            let at = self.dropped as usize;
-            if !retention.is_dropped(self.entries[at].timestamp, self.tip.timestamp, 0) {
-                break;
-            }
-            let next = self.records[at + 1].clone();
-            let next: Vec<_> = next.map(|id| (id, &self.paths.0[&id])).collect();
-            drop_version(&self.paths, self.roots[at], next, &mut dropped).unwrap();
-            self.dropped += 1;
-        }
-        for (id, what) in dropped {
-            let record = self.paths.0.remove(&id).unwrap();
-            self.paths
-                .0
-                .extend(record.without(what).map(|left| (id, left)));
-        }
+        let first = self.dropped as usize;
+        let expired =
+            |entry: &&LogEntry| retention.is_dropped(entry.timestamp, self.tip.timestamp, 0);
+        let count = self.entries[first..]
+            .iter()
+            .take(max)
+            .take_while(expired)
+            .count();
+        self.pages.drop(&self.roots[first..=first + count]);
+        self.dropped += count as u64;
     }
 
     /// The log as it was with `size` entries.
@@ -308,7 +336,7 @@ pub struct Published<'l> {
 
 impl Directory for Published<'_> {
     type Error = MemoryError;
-    type Paths = MemoryPaths;
+    type Pages = MemoryPages;
 
     fn config(&self) -> &Configuration {
         &self.log.config
@@ -331,8 +359,8 @@ impl Directory for Published<'_> {
             .copied()
             .ok_or(MemoryError::Missing)
     }
-    fn paths(&self) -> &MemoryPaths {
-        &self.log.paths
+    fn pages(&self) -> &MemoryPages {
+        &self.log.pages
     }
     fn prefix_root(&self, position: u64) -> Result<Option<Node>, MemoryError> {
         if position < self.log.dropped {

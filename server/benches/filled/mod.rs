@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use overt_protocol::clock::SystemClock;
 use overt_protocol::codec::Encode;
-use overt_protocol::prefix_tree::LeafPaths;
 use overt_protocol::provider::{self, Tip, append};
 use overt_protocol::suite::{self, CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::user::{TreeState, Verifier};
@@ -18,7 +17,7 @@ use overt_protocol::wire::{
     TreeHeadTbs, UpdateValue, VrfInput,
 };
 use overt_server::directory::Shared;
-use overt_server::store::{Batch, NewVersion, Retired, SqliteStore, Store, VersionRow};
+use overt_server::store::{Batch, Created, SqliteStore, Store};
 use sha2::{Digest, Sha256};
 
 pub const SUITE: CipherSuite = CipherSuite::Kt128Sha256Ed25519;
@@ -94,8 +93,7 @@ impl Log {
         for entry in 0..entries {
             // Neighbours in number, the searched ones too, go into different log entries.
             let numbers = (0..BATCH).map(|i| i * entries + entry);
-            let tip = log.tip().clone();
-            log.insert(log.batch(&tip, numbers));
+            log.insert(log.batch(numbers));
         }
         log.publish();
         let now = log.tip().timestamp;
@@ -125,13 +123,11 @@ impl Log {
 
     /// New labels, after all others.
     pub fn next_batch(&self) -> Prepared {
-        let tip = self.tip().clone();
-        let from = usize::try_from(tip.next_leaf).expect("small");
-        self.batch(&tip, from..from + BATCH)
+        let from = usize::try_from(self.tip().next_leaf).expect("small");
+        self.batch(from..from + BATCH)
     }
 
-    pub fn batch(&self, tip: &Tip, numbers: impl Iterator<Item = usize>) -> Prepared {
-        self.warm(tip);
+    pub fn batch(&self, numbers: impl Iterator<Item = usize>) -> Prepared {
         let mut prepared = Prepared::default();
         for number in numbers {
             let label = label(number);
@@ -161,11 +157,9 @@ impl Log {
                 vrf_output,
                 commitment: suite::commitment(&[&committed]),
             });
-            let leaf = tip.next_leaf + prepared.versions.len() as u64;
-            prepared.versions.push(NewVersion {
+            prepared.versions.push(Created {
                 label,
                 version: 0,
-                row: VersionRow::new(tip.size, leaf),
                 opened: Some((opening, update)),
             });
         }
@@ -174,8 +168,7 @@ impl Log {
 
     /// A log entry with the second version of one of the searched labels, alone.
     pub fn second_version(&self, number: usize) -> Prepared {
-        let tip = self.tip().clone();
-        let mut prepared = self.batch(&tip, std::iter::once(number));
+        let mut prepared = self.batch(std::iter::once(number));
         let label = label(number);
         let input = VrfInput {
             label: &label,
@@ -203,35 +196,17 @@ impl Log {
         prepared
     }
 
-    /// Brings the newest records into the cache, where the sequencer leaves those it wrote.
-    fn warm(&self, tip: &Tip) {
-        let records = self.shared.records().expect("store");
-        for id in tip.next_leaf.saturating_sub(BATCH as u64).max(1)..tip.next_leaf {
-            records.leaf_path(id).expect("stored");
-        }
-    }
-
     pub fn insert(&self, Prepared { leaves, versions }: Prepared) {
         let mut tip = self.tip();
         let records = self.shared.records().expect("store");
         let timestamp = tip.timestamp.max(BEGAN) + INTERVAL;
         let appended = append(&records, &tip, timestamp, &leaves, &[]).expect("new keys");
-        let batch = Batch {
-            entries: vec![(
-                tip.size,
-                appended.entry,
-                appended.tip.prefix_root,
-                appended.tip.next_leaf,
-            )],
-            paths: appended.paths,
-            subtrees: appended.subtrees,
-            versions,
-            retired: Retired::default(),
-            head_nodes: Vec::new(),
-            fulfilled: Vec::new(),
-            tip: appended.tip,
-        };
+        drop(records);
+        let mut batch = Batch::after(tip.clone());
+        let added = leaves.into_iter().zip(versions.into_iter().map(Some));
+        batch.push(appended, added.collect(), Vec::new());
         self.shared.store.commit(&tip, &batch).expect("store");
+        self.shared.remember(batch.pages);
         *tip = batch.tip;
     }
 
@@ -249,13 +224,17 @@ impl Log {
         done.expect("own response").state
     }
 
-    /// Bytes of the database, and of a leaf record on average.
+    /// Bytes of the database, and of what is written of pages for a leaf.
     pub fn database(&self) -> (i64, f64) {
         let reader = self.shared.store.reader().expect("store");
         let one = |sql| reader.query_row(sql, [], |row| row.get(0));
         let bytes = one("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
-        let record = reader.query_row("SELECT avg(length(path)) FROM leaf", [], |row| row.get(0));
-        (bytes.expect("pragma"), record.expect("leaf"))
+        let record = reader.query_row(
+            "SELECT sum(length(records)) * 1.0 / (SELECT max(id) FROM leaf) FROM page",
+            [],
+            |row| row.get(0),
+        );
+        (bytes.expect("pragma"), record.expect("pages"))
     }
 
     pub fn print_sizes(&self) {
@@ -268,7 +247,7 @@ impl Log {
         };
         println!(
             "{} labels, {} log entries: search response {} bytes for a new client, {} at the same \
-             head; database {} bytes a label, of which a leaf record {:.0}",
+             head; database {} bytes a label, of which pages {:.0}",
             self.labels,
             state.tree_size(),
             mean(None),
@@ -283,5 +262,5 @@ impl Log {
 #[derive(Default)]
 pub struct Prepared {
     pub leaves: Vec<PrefixLeaf>,
-    pub versions: Vec<NewVersion>,
+    pub versions: Vec<Created>,
 }

@@ -12,10 +12,10 @@ use rayon::prelude::*;
 use crate::access::Proposed;
 use crate::error::DirectoryError;
 use crate::sequencer::{Answer, Outcome, Sequencer, Submission, UpdateError, Waiting};
-use crate::store::{NewVersion, Reader, Store, VersionRow};
+use crate::store::{Created, Store, greatest};
 
 /// What an update comes to.
-pub(super) type Evaluated = Result<(Vec<NewVersion>, Vec<PrefixLeaf>), Decided>;
+pub(super) type Evaluated = Result<Vec<(Created, PrefixLeaf)>, Decided>;
 /// An update that creates nothing.
 pub(super) type Decided = Result<Outcome, UpdateError>;
 
@@ -51,20 +51,26 @@ impl<S: Store> Sequencer<S> {
         chunks
             .into_par_iter()
             .flat_map_iter(|chunk| {
+                let mut reader = None;
                 let checked: Vec<_> = chunk
                     .into_iter()
                     .map(|waiting| {
-                        let checked = self.check(&waiting);
+                        let checked = self.check(&mut reader, &waiting);
                         (waiting, checked)
                     })
                     .collect();
+                drop(reader);
                 self.commit_values(checked)
             })
             .collect()
     }
 
-    /// Where the update's versions go, if it is allowed.
-    pub(super) fn check(&self, waiting: &Waiting) -> Result<Place, Decided> {
+    /// Where the update's versions go, if it is allowed. `reader` is one for many updates.
+    pub(super) fn check<'s>(
+        &'s self,
+        reader: &mut Option<S::Reader<'s>>,
+        waiting: &Waiting,
+    ) -> Result<Place, Decided> {
         // What was promised was allowed then.
         if let Answer::Given(first, _) = waiting.answer {
             let skipped = 0;
@@ -77,15 +83,23 @@ impl<S: Store> Sequencer<S> {
             values,
             ..
         } = &waiting.submission;
-        let records = self.shared.records().map_err(|e| fail(e.into()))?;
-        let greatest = records
-            .reader
-            .greatest_version(label, self.tip.size)
-            .map_err(|e| fail(e.into()))?;
+        let reader = match reader {
+            Some(open) => open,
+            None => {
+                let open = self.shared.store.reader().map_err(|e| fail(e.into()))?;
+                reader.insert(open)
+            }
+        };
+        let created_below = |size| {
+            let found = greatest(reader, label, size).map_err(|e| fail(e.into()))?;
+            Ok::<_, Decided>(found.and_then(|(_, row)| row.created))
+        };
+        let current = created_below(self.tip.size)?;
+        let greatest = current.as_ref().map(|created| created.version);
         if *greatest_version < greatest {
             let published = self.shared.published().map_or(0, |head| head.tree_size);
-            let shown = records.reader.greatest_version(label, published);
-            return match shown.map_err(|e| fail(e.into()))? {
+            let shown = created_below(published)?.map(|created| created.version);
+            return match shown {
                 shown if *greatest_version < shown => Err(Ok(Outcome::Behind)),
                 _ => Err(Err(UpdateError::OnItsWay)),
             };
@@ -105,19 +119,14 @@ impl<S: Store> Sequencer<S> {
             let detail = "more new versions at once than one response can prove";
             return Err(fail(Refusal::Invalid(detail).into()));
         }
-        let previous = match greatest {
+        let previous = match current {
             None => None,
-            Some(greatest) => {
-                let row = records
-                    .reader
-                    .version(label, greatest)
-                    .map_err(|e| fail(e.into()))?;
-                let row =
-                    row.ok_or_else(|| fail(Refusal::Damaged("a version is missing").into()))?;
-                let value = records.reader.value(row.leaf).map_err(|e| fail(e.into()))?;
+            Some(current) => {
                 // Nobody can show to be the owner of what was deleted.
-                let (_, value) = value.ok_or_else(|| fail(Refusal::Deleted.into()))?;
-                Some(value.value)
+                let opened = current
+                    .opened
+                    .ok_or_else(|| fail(Refusal::Deleted.into()))?;
+                Some(opened.1.value)
             }
         };
         let proposed = Proposed {
@@ -190,7 +199,6 @@ impl<S: Store> Sequencer<S> {
             .map(|(waiting, place)| {
                 let result = place.and_then(|place| {
                     let mut versions = Vec::new();
-                    let mut leaves = Vec::new();
                     let submission = &waiting.submission;
                     let mut promised = match &waiting.answer {
                         Answer::Given(_, openings) => openings.iter().copied(),
@@ -201,13 +209,13 @@ impl<S: Store> Sequencer<S> {
                         let (new, commitment) =
                             new_version(&submission.label, version, value, promised.next())
                                 .map_err(|e| Err(UpdateError::Directory(e)))?;
-                        leaves.push(PrefixLeaf {
+                        let leaf = PrefixLeaf {
                             vrf_output,
                             commitment,
-                        });
-                        versions.push(new);
+                        };
+                        versions.push((new, leaf));
                     }
-                    Ok((versions, leaves))
+                    Ok(versions)
                 });
                 (waiting, result)
             })
@@ -229,11 +237,10 @@ fn new_version(
     version: u32,
     update: Option<&UpdateValue>,
     promised: Option<Opening>,
-) -> Result<(NewVersion, [u8; suite::NH]), DirectoryError> {
-    let new = |opened: Option<(Opening, UpdateValue)>| NewVersion {
+) -> Result<(Created, [u8; suite::NH]), DirectoryError> {
+    let new = |opened: Option<(Opening, UpdateValue)>| Created {
         label: label.to_vec(),
         version,
-        row: VersionRow::new(0, 0),
         opened,
     };
     let Some(update) = update else {

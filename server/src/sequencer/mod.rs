@@ -11,6 +11,7 @@ mod retire;
 pub use retire::Retirement;
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use overt_protocol::codec::Encode;
 use overt_protocol::head_log::record::HeadRecord;
 use overt_protocol::head_log::tree::CompactRange;
 use overt_protocol::log_tree::{append_leaf, leaf_value, root_of_full_subtrees};
-use overt_protocol::prefix_tree::LeafId;
-use overt_protocol::provider::{Refusal, Retention, Tip, append};
+use overt_protocol::prefix_tree::{NewPage, Page, PageId, Pages};
+use overt_protocol::provider::{LeafId, Refusal, Retention, Tip, append};
 use overt_protocol::receipt::Promised;
 use overt_protocol::suite::{self, SigningKey};
 use overt_protocol::wire::{HashValue, Opening, PrefixLeaf, TreeHead, TreeHeadTbs, UpdateValue};
@@ -33,7 +34,7 @@ use crate::error::DirectoryError;
 use crate::guard::Guard;
 use crate::head_log::{HeadLog, HeadNode};
 use crate::publish::Durable;
-use crate::store::{Batch, NewVersion, Retired, Store, StoreError, VersionRow};
+use crate::store::{Batch, Created as Version, Store, StoreError};
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy)]
@@ -268,11 +269,10 @@ pub struct Sequencer<S> {
     heads: mpsc::Sender<Durable>,
 }
 
-/// An update that passed: its new versions, without their place in the log.
+/// An update that passed: its new versions and their leaves, without their place in the log.
 struct Accepted {
     waiting: Waiting,
-    versions: Vec<NewVersion>,
-    leaves: Vec<PrefixLeaf>,
+    versions: Vec<(Version, PrefixLeaf)>,
 }
 
 impl<S: Store> Sequencer<S> {
@@ -447,11 +447,7 @@ impl<S: Store> Sequencer<S> {
         let mut accepted = Vec::new();
         for (waiting, result) in self.evaluate(batch) {
             match result {
-                Ok((versions, leaves)) => accepted.push(Accepted {
-                    waiting,
-                    versions,
-                    leaves,
-                }),
+                Ok(versions) => accepted.push(Accepted { waiting, versions }),
                 Err(Ok(outcome)) => answer(waiting, Ok(outcome)),
                 Err(Err(error)) => answer(waiting, Err(error)),
             }
@@ -476,73 +472,60 @@ impl<S: Store> Sequencer<S> {
         mut padding: Vec<PrefixLeaf>,
     ) -> Result<Durable, DirectoryError> {
         let before = self.tip.clone();
-        let mut batch = Batch {
-            entries: Vec::new(),
-            paths: Vec::new(),
-            subtrees: Vec::new(),
-            versions: Vec::new(),
-            head_nodes: Vec::new(),
-            retired: Retired::default(),
-            fulfilled: Vec::new(),
-            tip: before.clone(),
-        };
+        let mut batch = Batch::after(before.clone());
         let mut created = Vec::new();
         let mut accepted = accepted.into_iter().peekable();
         let timestamp = self.shared.clock.now();
         let mut retirement = self.retirement.clone();
+        let records = self.shared.records()?;
         loop {
             let position = batch.tip.size;
-            let mut leaves: Vec<PrefixLeaf> = std::mem::take(&mut padding);
+            let mut added: Vec<(PrefixLeaf, Option<Version>)> =
+                padding.drain(..).map(|leaf| (leaf, None)).collect();
             while let Some(next) = accepted.next_if(|next| {
-                leaves.is_empty()
-                    || leaves.len() + next.leaves.len() <= self.pace.max_leaves_per_entry
+                added.is_empty()
+                    || added.len() + next.versions.len() <= self.pace.max_leaves_per_entry
             }) {
-                for (mut new, leaf) in next.versions.into_iter().zip(next.leaves) {
-                    let id = batch.tip.next_leaf + leaves.len() as u64;
-                    new.row = VersionRow::new(position, id);
-                    batch.versions.push(new);
-                    leaves.push(leaf);
-                }
+                let versions = next.versions.into_iter();
+                added.extend(versions.map(|(version, leaf)| (leaf, Some(version))));
                 if let Answer::Given(..) = next.waiting.answer {
                     batch.fulfilled.push(next.waiting.submission.label.clone());
                 }
                 let waiting = next.waiting;
                 created.push(Created { waiting, position });
             }
-            let records = self.shared.records()?;
-            let removed = match (&mut retirement, accepted.peek()) {
+            let gone = match (&mut retirement, accepted.peek()) {
                 (Some(retirement), None) => {
-                    let room = self.pace.max_leaves_per_entry.saturating_sub(leaves.len());
-                    let at = (position, timestamp.max(before.timestamp));
-                    retirement.retire(&records, at, room, &mut batch.retired)?
+                    let room = self.pace.max_leaves_per_entry.saturating_sub(added.len());
+                    let now = timestamp.max(before.timestamp);
+                    retirement.retire(&records, now, room, &mut batch.retired)?
                 }
                 _ => Vec::new(),
             };
+            let leaves: Vec<PrefixLeaf> = added.iter().map(|(leaf, _)| *leaf).collect();
+            let removed: Vec<PrefixLeaf> = gone.iter().map(|(_, leaf)| *leaf).collect();
             let pending = Pending {
                 records: &records,
-                new: &batch.paths,
-                first: before.next_leaf,
+                new: &batch.pages,
+                first: before.next_page,
             };
             let appended = append(&pending, &batch.tip, timestamp, &leaves, &removed)?;
-            let (entry, tip) = (appended.entry, &appended.tip);
-            batch
-                .entries
-                .push((position, entry, tip.prefix_root, tip.next_leaf));
-            batch.paths.extend(appended.paths);
-            batch.subtrees.extend(appended.subtrees);
-            batch.tip = appended.tip;
+            batch.push(
+                appended,
+                added,
+                gone.into_iter().map(|(id, _)| id).collect(),
+            );
             // An entry that is full of new leaves is followed by one for the removal of old ones.
             let is_full = retirement.as_ref().is_some_and(|r| !r.is_done) && !leaves.is_empty();
             if accepted.peek().is_none() && !is_full {
                 break;
             }
         }
+        drop(records);
         let records = self.head_records(&before, &batch)?;
         batch.head_nodes = self.head_nodes(&records)?;
         self.shared.store.commit(&before, &batch)?;
-        for (id, path) in batch.paths {
-            self.shared.remember_path(id, path);
-        }
+        self.shared.remember(batch.pages);
         self.tip = batch.tip;
         self.retirement = retirement;
         for record in records {
@@ -559,13 +542,13 @@ impl<S: Store> Sequencer<S> {
     fn head_records(&self, before: &Tip, batch: &Batch) -> Result<Vec<HashValue>, DirectoryError> {
         let config_hash = self.shared.config.hash()?;
         let mut heads = before.full_subtrees.clone();
-        let records = batch.entries.iter().map(|(position, entry, ..)| {
-            (heads, _) = append_leaf(*position, &heads, leaf_value(entry));
-            let tree_size = position.saturating_add(1);
+        let records = batch.entries.iter().map(|new| {
+            (heads, _) = append_leaf(new.position, &heads, leaf_value(&new.entry));
+            let tree_size = new.position.saturating_add(1);
             let record = HeadRecord {
                 config_hash,
                 tree_size,
-                entry: *entry,
+                entry: new.entry,
                 root: root_of_full_subtrees(tree_size, &heads).unwrap_or_default(),
             };
             Ok(record.leaf_hash()?)
@@ -581,46 +564,40 @@ impl<S: Store> Sequencer<S> {
     }
 }
 
-/// Records of the store, and of this batch's earlier log entries, which are not stored yet.
+/// Pages of the store, and of this batch's earlier log entries, which are not stored yet.
 struct Pending<'a, R> {
     records: &'a R,
-    new: &'a [(u64, overt_protocol::prefix_tree::LeafPath)],
-    first: u64,
+    new: &'a [NewPage],
+    first: PageId,
 }
 
-enum PendingPath<'a, P> {
-    New(&'a overt_protocol::prefix_tree::LeafPath),
+enum PendingPage<'a, P> {
+    New(&'a Page),
     Stored(P),
 }
 
-impl<P: std::ops::Deref<Target = overt_protocol::prefix_tree::LeafPath>> std::ops::Deref
-    for PendingPath<'_, P>
-{
-    type Target = overt_protocol::prefix_tree::LeafPath;
-    fn deref(&self) -> &Self::Target {
+impl<P: Deref<Target = Page>> Deref for PendingPage<'_, P> {
+    type Target = Page;
+    fn deref(&self) -> &Page {
         match self {
-            Self::New(path) => path,
-            Self::Stored(path) => path,
+            Self::New(page) => page,
+            Self::Stored(page) => page,
         }
     }
 }
 
-impl<R: overt_protocol::prefix_tree::LeafPaths> overt_protocol::prefix_tree::LeafPaths
-    for Pending<'_, R>
-{
+impl<R: Pages> Pages for Pending<'_, R> {
     type Error = R::Error;
-    type Path<'b>
-        = PendingPath<'b, R::Path<'b>>
+    type Page<'b>
+        = PendingPage<'b, R::Page<'b>>
     where
         Self: 'b;
 
-    fn leaf_path(&self, id: u64) -> Result<Self::Path<'_>, R::Error> {
-        let index = id
-            .checked_sub(self.first)
-            .and_then(|i| usize::try_from(i).ok());
-        match index.and_then(|index| self.new.get(index)) {
-            Some((_, path)) => Ok(PendingPath::New(path)),
-            None => self.records.leaf_path(id).map(PendingPath::Stored),
+    fn page(&self, id: PageId) -> Result<Self::Page<'_>, R::Error> {
+        let index = id.checked_sub(self.first).map(usize::try_from);
+        match index.and_then(|index| self.new.get(index.ok()?)) {
+            Some(new) => Ok(PendingPage::New(&new.page)),
+            None => self.records.page(id).map(PendingPage::Stored),
         }
     }
 }

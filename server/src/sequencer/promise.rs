@@ -52,13 +52,14 @@ impl<S: Store> Sequencer<S> {
         mut on_their_way: HashSet<Vec<u8>>,
     ) -> Result<Vec<Waiting>, DirectoryError> {
         let mut kept = Vec::new();
+        let mut reader = None;
         for waiting in asked {
             let label = &waiting.submission.label;
             if on_their_way.contains(label) {
                 answer(waiting, Err(UpdateError::OnItsWay));
                 continue;
             }
-            match self.check(&waiting) {
+            match self.check(&mut reader, &waiting) {
                 Ok(place) => {
                     on_their_way.insert(label.clone());
                     let promises = promises(place.first, &waiting.submission)?;
@@ -67,6 +68,7 @@ impl<S: Store> Sequencer<S> {
                 Err(decided) => answer(waiting, decided),
             }
         }
+        drop(reader);
         let all: Vec<Promise> = kept.iter().flat_map(|(_, p)| p.iter().cloned()).collect();
         if all.is_empty() {
             return Ok(Vec::new());

@@ -1,12 +1,11 @@
 //! Removing versions from the prefix tree that no answer needs any more.
 
-use overt_protocol::prefix_tree::{LeafId, LeafPaths};
-use overt_protocol::provider::{Refusal, Retention, superseded_by};
+use overt_protocol::provider::{LeafId, Refusal, Retention, superseded_by};
 use overt_protocol::wire::PrefixLeaf;
 
 use crate::directory::Records;
 use crate::error::DirectoryError;
-use crate::store::{Created, Reader, Retired, Store};
+use crate::store::{Reader, Retired, Store, version_among};
 
 /// Versions looked at in one go.
 const CHUNK: usize = 256;
@@ -31,41 +30,48 @@ impl Retirement {
         }
     }
 
-    /// The leaves, at most `room`, that the log entry at `position` of `now` removes.
+    /// The leaves, at most `room`, that a log entry of `now` removes.
     pub fn retire<S: Store>(
         &mut self,
         records: &Records<'_, S>,
-        (position, now): (u64, u64),
+        now: u64,
         room: usize,
         retired: &mut Retired,
-    ) -> Result<Vec<PrefixLeaf>, DirectoryError> {
+    ) -> Result<Vec<(LeafId, PrefixLeaf)>, DirectoryError> {
         let mut removed = Vec::new();
+        let reader = &records.reader;
         self.is_done = true;
         loop {
-            let due = records.reader.versions_from(self.swept, CHUNK)?;
-            for version in &due {
-                let overtaken_at = records.reader.log_entry(version.position)?;
-                let Some((entry, _)) = overtaken_at else {
+            let due = reader.leaves_from(self.swept, CHUNK)?;
+            for (id, row) in &due {
+                let Some(overtaken_at) = reader.log_entry(row.position)? else {
                     return Ok(removed);
                 };
-                if !self.retention.is_overtaken(entry.timestamp, now) {
+                if !self.retention.is_overtaken(overtaken_at.0.timestamp, now) {
                     return Ok(removed);
                 }
-                let gone = superseded_by(version.version);
-                if removed.len().saturating_add(gone.len()) > room {
-                    self.is_done = false;
-                    return Ok(removed);
+                if let Some(created) = &row.created {
+                    let gone = superseded_by(created.version);
+                    if removed.len().saturating_add(gone.len()) > room {
+                        self.is_done = false;
+                        return Ok(removed);
+                    }
+                    let leaves = reader.versions(&created.label)?;
+                    let leaf_of = |version| {
+                        let found = version_among(reader, &created.label, version, &leaves)?;
+                        let missing =
+                            Refusal::Damaged("a version that is to be removed is missing");
+                        found.ok_or(DirectoryError::from(missing))
+                    };
+                    for gone in gone {
+                        let (id, row) = leaf_of(gone)?;
+                        removed.push((id, row.leaf));
+                    }
+                    if let Some(previous) = created.version.checked_sub(1) {
+                        retired.unprovable.push(leaf_of(previous)?.0);
+                    }
                 }
-                for gone in gone {
-                    let leaf = leaf_of(records, version, gone)?;
-                    removed.push(records.leaf_path(leaf)?.leaf);
-                    retired.removed.push((leaf, position));
-                }
-                if let Some(previous) = version.version.checked_sub(1) {
-                    let previous = leaf_of(records, version, previous)?;
-                    retired.unprovable.push(previous);
-                }
-                self.swept = version.leaf.saturating_add(1);
+                self.swept = id.saturating_add(1);
                 retired.swept = Some(self.swept);
             }
             if due.len() < CHUNK {
@@ -73,14 +79,4 @@ impl Retirement {
             }
         }
     }
-}
-
-fn leaf_of<S: Store>(
-    records: &Records<'_, S>,
-    of: &Created,
-    version: u32,
-) -> Result<LeafId, DirectoryError> {
-    let row = records.reader.version(&of.label, version)?;
-    let missing = Refusal::Damaged("a version that is to be removed is missing");
-    Ok(row.ok_or(missing)?.leaf)
 }

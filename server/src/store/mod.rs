@@ -16,9 +16,9 @@ pub use sqlite::{SqliteReader, SqliteStore};
 pub use transfer::{Moved, moved_to, to_postgres, to_sqlite};
 
 use overt_protocol::log_tree::Subtree;
-use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
-use overt_protocol::provider::Tip;
-use overt_protocol::wire::{HashValue, LogEntry, Opening, TreeHead, UpdateValue};
+use overt_protocol::prefix_tree::{Dropped, NewPage, Node, PageId, PageRecord};
+use overt_protocol::provider::{Appended, LeafId, Tip};
+use overt_protocol::wire::{HashValue, LogEntry, Opening, PrefixLeaf, TreeHead, UpdateValue};
 use thiserror::Error;
 
 use crate::head_log::HeadNode;
@@ -58,16 +58,15 @@ pub trait Store: Send + Sync + 'static {
     fn promise(&self, promises: &[Promise]) -> Result<(), StoreError>;
     /// The promises that wait, in the order in which they were given; versions of a label ascend.
     fn promises(&self) -> Result<Vec<Promise>, StoreError>;
-    /// Makes ready for giving up what is no longer needed; for logs with a maximum lifetime.
-    fn prepare_retention(&self) -> Result<(), StoreError>;
-    /// How far that went.
+    /// How far giving up what is no longer needed went; in logs with a maximum lifetime.
     fn retention(&self) -> Result<Retained, StoreError>;
-    /// Drops the prefix trees of log entries before `dropped`: what is left of records, none if
-    /// nothing is. All or nothing.
+    /// Drops the prefix trees of log entries before `dropped`: what becomes of pages, and leaves that
+    /// no prefix tree has any more. All or nothing.
     fn drop_versions(
         &self,
         dropped: u64,
-        records: &[(LeafId, Option<LeafPath>)],
+        pages: &Dropped,
+        leaves: &[LeafId],
     ) -> Result<(), StoreError>;
     /// The auditor's last head, encoded.
     fn auditor_head(&self) -> Result<Option<Vec<u8>>, StoreError>;
@@ -83,21 +82,19 @@ pub trait Store: Send + Sync + 'static {
 pub trait Reader {
     /// A log entry, and the root of its prefix tree.
     fn log_entry(&self, position: u64) -> Result<Option<(LogEntry, Option<Node>)>, StoreError>;
-    /// The ids of the records of the changes that a log entry made to the prefix tree.
-    fn changes(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError>;
+    /// The leaves that a log entry added to the prefix tree, and those that it removed.
+    fn changes(&self, position: u64) -> Result<Changed, StoreError>;
     /// The head of a balanced subtree of the log tree.
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError>;
-    /// The record of a leaf of the prefix tree.
-    fn leaf_path(&self, id: LeafId) -> Result<Option<LeafPath>, StoreError>;
-    /// The greatest version of a label created by an entry below `size`.
-    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError>;
-    /// Where a version is.
-    fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError>;
-    /// Versions in the order of creation, from a leaf on, at most `max`. Only after
-    /// [`Store::prepare_retention`].
-    fn versions_from(&self, leaf: LeafId, max: usize) -> Result<Vec<Created>, StoreError>;
-    /// The opening and value of a leaf.
-    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError>;
+    /// What is written of a page of the prefix tree.
+    fn page(&self, id: PageId) -> Result<Option<PageRecord>, StoreError>;
+    /// The leaves of all versions of a label, ascending, as far as they are still there.
+    fn versions(&self, label: &[u8]) -> Result<Vec<LeafId>, StoreError>;
+    /// A leaf, and what belongs to it.
+    fn leaf(&self, id: LeafId) -> Result<Option<LeafRow>, StoreError>;
+    /// The versions in the order of creation, from a leaf on, of at most `max` leaves; with their
+    /// leaves, which some of that number may lack.
+    fn leaves_from(&self, leaf: LeafId, max: usize) -> Result<Vec<(LeafId, LeafRow)>, StoreError>;
     /// Whether the opening and value of a leaf were deleted.
     fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError>;
     /// Hashes of the head log: of a level of tiles (from 1), from a number on, at most `count`.
@@ -108,39 +105,125 @@ pub trait Reader {
     fn last_leaf(&self) -> Result<LeafId, StoreError>;
 }
 
-/// Where a version of a label is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VersionRow {
-    /// The log entry that created it.
-    pub position: u64,
-    /// Its leaf in the prefix tree.
-    pub leaf: LeafId,
-    /// The log entry that removed the leaf from the prefix tree, if one did.
-    pub removed: Option<u64>,
+/// The leaf of a label's greatest version among those that entries below `size` created.
+pub fn greatest(
+    reader: &impl Reader,
+    label: &[u8],
+    size: u64,
+) -> Result<Option<(LeafId, LeafRow)>, StoreError> {
+    greatest_among(reader, label, size, &reader.versions(label)?)
 }
 
-impl VersionRow {
-    /// A version that a log entry creates.
-    pub fn new(position: u64, leaf: LeafId) -> Self {
-        Self {
-            position,
-            leaf,
-            removed: None,
+/// The same, given the leaves of all versions.
+pub fn greatest_among(
+    reader: &impl Reader,
+    label: &[u8],
+    size: u64,
+    versions: &[LeafId],
+) -> Result<Option<(LeafId, LeafRow)>, StoreError> {
+    // Those that were created later are few: of the batch that is being published.
+    for id in versions.iter().rev() {
+        let row = row_of(reader, label, *id)?;
+        if row.position < size {
+            return Ok(Some((*id, row)));
         }
+    }
+    Ok(None)
+}
+
+/// The leaf of a version of a label, given those of all its versions.
+pub fn version_among(
+    reader: &impl Reader,
+    label: &[u8],
+    version: u32,
+    versions: &[LeafId],
+) -> Result<Option<(LeafId, LeafRow)>, StoreError> {
+    let at = |index: usize| -> Result<_, StoreError> {
+        let Some(id) = versions.get(index) else {
+            return Ok(None);
+        };
+        let row = row_of(reader, label, *id)?;
+        let found = row.created.as_ref().map_or(0, |created| created.version);
+        Ok(Some((found, *id, row)))
+    };
+    // Where it is unless some were dropped.
+    let likely = usize::try_from(version).unwrap_or(usize::MAX);
+    if let Some((_, id, row)) = at(likely)?.filter(|(found, ..)| *found == version) {
+        return Ok(Some((id, row)));
+    }
+    let (mut low, mut high) = (0, versions.len().min(likely));
+    while low < high {
+        let middle = low.midpoint(high);
+        match at(middle)? {
+            Some((found, id, row)) if found == version => return Ok(Some((id, row))),
+            Some((found, ..)) if found < version => low = middle.saturating_add(1),
+            _ => high = middle,
+        }
+    }
+    Ok(None)
+}
+
+/// The leaf of a version of a label.
+pub fn version(
+    reader: &impl Reader,
+    label: &[u8],
+    version: u32,
+) -> Result<Option<(LeafId, LeafRow)>, StoreError> {
+    version_among(reader, label, version, &reader.versions(label)?)
+}
+
+fn row_of(reader: &impl Reader, label: &[u8], id: LeafId) -> Result<LeafRow, StoreError> {
+    let row = reader.leaf(id)?;
+    let row = row.ok_or_else(|| StoreError::Damaged(format!("leaf {id} is missing")))?;
+    match &row.created {
+        Some(created) if created.label == label => Ok(row),
+        _ => Err(StoreError::Damaged(format!(
+            "leaf {id} is of another label"
+        ))),
     }
 }
 
-/// A version, by its leaf.
+/// The leaves that a log entry changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Added.
+    pub added: std::ops::Range<LeafId>,
+    /// Removed.
+    pub removed: Vec<LeafId>,
+}
+
+/// A leaf of the prefix tree, and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafRow {
+    /// The log entry that added it.
+    pub position: u64,
+    /// The leaf.
+    pub leaf: PrefixLeaf,
+    /// What it is a version of; nothing if it is padding.
+    pub created: Option<Created>,
+    /// The log entry that removed it from the prefix tree, if one did.
+    pub removed: Option<u64>,
+}
+
+/// A version of a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// The label.
     pub label: Vec<u8>,
     /// The version.
     pub version: u32,
-    /// The log entry that created it.
-    pub position: u64,
-    /// Its leaf in the prefix tree.
-    pub leaf: LeafId,
+    /// The opening of its commitment, and its value; none if the version counter was skipped, or if
+    /// they were deleted.
+    pub opened: Option<(Opening, UpdateValue)>,
+}
+
+/// A leaf about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewLeaf {
+    /// Its number.
+    pub id: LeafId,
+    /// What is stored.
+    pub row: LeafRow,
 }
 
 /// A head that users have seen, or may have.
@@ -191,38 +274,38 @@ pub struct Promise {
 /// What new log entries give up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retired {
-    /// Leaves that are removed from the prefix tree, and the log entry that removes them.
-    pub removed: Vec<(LeafId, u64)>,
     /// Leaves whose versions can no longer be proved: their openings and values go.
     pub unprovable: Vec<LeafId>,
     /// The new [`Retained::swept`].
     pub swept: Option<LeafId>,
 }
 
-/// A version about to be stored.
+/// A log entry about to be stored.
 #[derive(Debug, Clone)]
-pub struct NewVersion {
-    /// The label.
-    pub label: Vec<u8>,
-    /// The version.
-    pub version: u32,
-    /// Where it goes.
-    pub row: VersionRow,
-    /// The opening of its commitment, and its value; none if the version counter is skipped.
-    pub opened: Option<(Opening, UpdateValue)>,
+pub struct NewEntry {
+    /// Its position.
+    pub position: u64,
+    /// The entry.
+    pub entry: LogEntry,
+    /// The root of its prefix tree.
+    pub prefix_root: Option<Node>,
+    /// The number of the leaf that the next one adds first.
+    pub next_leaf: LeafId,
+    /// Leaves that it removes from the prefix tree.
+    pub removed: Vec<LeafId>,
 }
 
 /// Log entries about to be stored, with everything that belongs to them.
 #[derive(Debug)]
 pub struct Batch {
-    /// Positions, entries, prefix tree roots, and the leaf ids that are free afterwards.
-    pub entries: Vec<(u64, LogEntry, Option<Node>, LeafId)>,
-    /// Records of the changes to the prefix tree.
-    pub paths: Vec<(LeafId, LeafPath)>,
+    /// The log entries.
+    pub entries: Vec<NewEntry>,
+    /// New pages of the prefix tree, ascending without gaps.
+    pub pages: Vec<NewPage>,
+    /// New leaves, ascending.
+    pub leaves: Vec<NewLeaf>,
     /// Newly complete subtrees of the log tree.
     pub subtrees: Vec<(Subtree, HashValue)>,
-    /// New versions.
-    pub versions: Vec<NewVersion>,
     /// Hashes of the head log that are new.
     pub head_nodes: Vec<HeadNode>,
     /// What is given up.
@@ -231,6 +314,53 @@ pub struct Batch {
     pub fulfilled: Vec<Vec<u8>>,
     /// The state afterwards.
     pub tip: Tip,
+}
+
+impl Batch {
+    /// Nothing to store yet, after `tip`.
+    pub fn after(tip: Tip) -> Self {
+        Self {
+            entries: Vec::new(),
+            pages: Vec::new(),
+            leaves: Vec::new(),
+            subtrees: Vec::new(),
+            head_nodes: Vec::new(),
+            retired: Retired::default(),
+            fulfilled: Vec::new(),
+            tip,
+        }
+    }
+
+    /// Adds a log entry, with the leaves that it adds, what they are versions of, and the leaves that
+    /// it removes.
+    pub fn push(
+        &mut self,
+        appended: Appended,
+        added: Vec<(PrefixLeaf, Option<Created>)>,
+        removed: Vec<LeafId>,
+    ) {
+        let position = self.tip.size;
+        let new = (self.tip.next_leaf..).zip(added);
+        self.leaves.extend(new.map(|(id, (leaf, created))| NewLeaf {
+            id,
+            row: LeafRow {
+                position,
+                leaf,
+                created,
+                removed: None,
+            },
+        }));
+        self.entries.push(NewEntry {
+            position,
+            entry: appended.entry,
+            prefix_root: appended.tip.prefix_root,
+            next_leaf: appended.tip.next_leaf,
+            removed,
+        });
+        self.pages.extend(appended.pages);
+        self.subtrees.extend(appended.subtrees);
+        self.tip = appended.tip;
+    }
 }
 
 /// Why the store cannot do what it should.

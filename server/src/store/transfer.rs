@@ -28,7 +28,7 @@ struct Table {
     columns: &'static [(&'static str, Kind)],
 }
 
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 12] = [
     Table {
         name: "meta",
         columns: &[("key", Text), ("value", Bytes)],
@@ -65,6 +65,7 @@ const TABLES: [Table; 13] = [
             ("entry", Bytes),
             ("prefix_root", Integer),
             ("next_leaf", Integer),
+            ("removed", Bytes),
         ],
     },
     Table {
@@ -72,13 +73,18 @@ const TABLES: [Table; 13] = [
         columns: &[("number", Integer), ("value", Bytes)],
     },
     Table {
-        name: "leaf",
-        columns: &[("id", Integer), ("path", Bytes)],
+        name: "page",
+        columns: &[("first", Integer), ("records", Bytes)],
     },
     Table {
-        name: "opening",
+        name: "leaf",
         columns: &[
-            ("leaf", Integer),
+            ("id", Integer),
+            ("position", Integer),
+            ("leaf", Bytes),
+            ("label", Bytes),
+            ("version", Integer),
+            ("removed", Integer),
             ("opening", Bytes),
             ("value", Bytes),
             ("signature", Bytes),
@@ -102,23 +108,14 @@ const TABLES: [Table; 13] = [
         name: "deleted",
         columns: &[("leaf", Integer), ("at", Integer)],
     },
-    Table {
-        name: "version",
-        columns: &[
-            ("label", Bytes),
-            ("version", Integer),
-            ("position", Integer),
-            ("leaf", Integer),
-            ("removed", Integer),
-        ],
-    },
 ];
 
 impl Table {
     fn select(&self) -> String {
         let columns: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
         let rows = match self.name {
-            "meta" => format!(" WHERE key <> '{MOVED}'"),
+            // What SQLite knows labels by stays there.
+            "meta" => format!(" WHERE key NOT IN ('{MOVED}', 'label_key', 'label_turn')"),
             _ => String::new(),
         };
         format!("SELECT {} FROM {}{rows}", columns.join(", "), self.name)
@@ -253,6 +250,7 @@ pub fn to_sqlite(
                 progress(done, total);
             }
         }
+        to.index_labels(&written)?;
         Ok::<_, StoreError>(written.commit()?)
     })?;
     drop(target);

@@ -61,7 +61,7 @@ fn tree(keys: &[HashValue], deep: bool) -> Value {
     let asked = all.chunks(1).chain([&[][..], &all]);
     let asked = asked.filter(|asked| !deep || asked.len() > 1);
     let proofs = asked.map(|asked| {
-        let proof = prove(&log.paths, log.tip.prefix_root, asked).unwrap();
+        let proof = prove(&log.pages, log.tip.prefix_root, asked).unwrap();
         let lookups: Vec<Lookup> = asked.iter().map(|key| lookup(keys, *key)).collect();
         assert_eq!(evaluate(&lookups, &proof), Ok(log.entries[0].prefix_tree));
         let mut out = example(&lookups, &proof);

@@ -255,7 +255,7 @@ impl DirectoryHost {
             transport: Arc::new(Link::new(&self.net, &self.name)),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
-        let ready = open(&self.settings, world).await.unwrap();
+        let (ready, _) = open(&self.settings, world).await.unwrap();
         self.net.up(&self.name, ready.app.clone());
         self.running = Some(ready);
     }

@@ -9,7 +9,7 @@ use overt_protocol::suite::{CipherSuite, SigningKey, VrfSecretKey};
 use overt_protocol::wire::{
     AuditorUpdate, Configuration, DeploymentMode, HashValue, PrefixLeaf, PrefixSearchResult,
 };
-use overt_tests::support::{MemoryLog, MemoryPaths, NewVersion};
+use overt_tests::support::{MemoryLog, MemoryPages, NewVersion};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -67,7 +67,7 @@ fn key(random: &mut StdRng) -> HashValue {
 }
 
 fn crowded(shrinking: bool, random: &mut StdRng) -> (Configuration, Vec<AuditorUpdate>) {
-    let mut paths = MemoryPaths::default();
+    let mut pages = MemoryPages::default();
     let mut leaves: BTreeMap<HashValue, HashValue> = BTreeMap::new();
     let (mut root, mut id, mut updates) = (None, 0, Vec::new());
     for n in 0..12 {
@@ -97,14 +97,14 @@ fn crowded(shrinking: bool, random: &mut StdRng) -> (Configuration, Vec<AuditorU
             leaves.iter().map(leaf).collect()
         };
         let (added, removed) = (list(&added), list(&removed));
-        let Ok(changed) = modify(&paths, root, &added, &removed, id) else {
+        let Ok(changed) = modify(&pages, root, &added, &removed, id) else {
             break;
         };
         let mut distinct: Vec<_> = added.iter().chain(&removed).map(|l| l.vrf_output).collect();
         let all = distinct.clone();
         distinct.sort();
         distinct.dedup();
-        let mut proof = prove(&paths, root, &distinct).unwrap();
+        let mut proof = prove(&pages, root, &distinct).unwrap();
         let result = |key| proof.results[distinct.binary_search(key).unwrap()];
         proof.results = all.iter().map(result).collect();
         updates.push(AuditorUpdate {
@@ -114,8 +114,8 @@ fn crowded(shrinking: bool, random: &mut StdRng) -> (Configuration, Vec<AuditorU
             proof,
         });
         root = changed.root;
-        id += changed.paths.len() as u64;
-        paths.0.extend(changed.paths);
+        id += changed.pages.len() as u64;
+        pages.extend(changed.pages);
     }
     (config(shrinking), updates)
 }

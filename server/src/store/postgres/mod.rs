@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Transaction};
-use overt_protocol::prefix_tree::{LeafId, LeafPath};
-use overt_protocol::provider::Tip;
+use overt_protocol::prefix_tree::Dropped;
+use overt_protocol::provider::{LeafId, Tip};
 use overt_protocol::wire::TreeHead;
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::runtime::{Handle, Runtime};
@@ -33,7 +33,7 @@ use crate::store::rows::{damaged, decode_tip, integer};
 use crate::store::{Batch, Promise, Published, Retained, Store, StoreError};
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// Connections of one process.
 const CONNECTIONS: usize = 16;
 /// How long a connection may take to be made, or to become free.
@@ -367,10 +367,6 @@ impl Store for PostgresStore {
             .collect()
     }
 
-    fn prepare_retention(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
     fn retention(&self) -> Result<Retained, StoreError> {
         let number = |key: &str| {
             let stored = self.meta(key)?;
@@ -386,9 +382,10 @@ impl Store for PostgresStore {
     fn drop_versions(
         &self,
         dropped: u64,
-        records: &[(LeafId, Option<LeafPath>)],
+        pages: &Dropped,
+        leaves: &[LeafId],
     ) -> Result<(), StoreError> {
-        self.write(async |tx| write::drop_versions(tx, dropped, records).await)
+        self.write(async |tx| write::drop_versions(tx, dropped, pages, leaves).await)
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

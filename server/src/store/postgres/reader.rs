@@ -1,17 +1,16 @@
 //! Reads, on a connection of their own.
 
-use std::ops::Range;
-
 use deadpool_postgres::Object;
 use overt_protocol::codec::Decode;
 use overt_protocol::log_tree::Subtree;
-use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
-use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
+use overt_protocol::prefix_tree::{Node, PageId, PageRecord};
+use overt_protocol::provider::LeafId;
+use overt_protocol::wire::{HashValue, LogEntry, PrefixLeaf, UpdateValue};
 use tokio_postgres::Row;
 
 use super::{Params, PostgresStore, array, version};
-use crate::store::rows::{damaged, integer};
-use crate::store::{Created, Reader, StoreError, VersionRow};
+use crate::store::rows::{damaged, decode_leaves, integer, record_in};
+use crate::store::{Changed, Created, LeafRow, Reader, StoreError};
 
 /// A connection from the pool; goes back when dropped.
 pub struct PostgresReader<'s> {
@@ -58,15 +57,26 @@ impl Reader for PostgresReader<'_> {
         Ok(Some((entry, root)))
     }
 
-    fn changes(&self, position: u64) -> Result<Range<LeafId>, StoreError> {
-        let next = |position: u64| {
-            let sql = "SELECT next_leaf FROM log_entry WHERE position = $1";
-            let row = self.one(sql, &[&integer(position)?])?;
-            let missing = || StoreError::Damaged(format!("log entry {position} is missing"));
-            row.map(|row| id(&row, 0)).ok_or_else(missing)
+    fn changes(&self, position: u64) -> Result<Changed, StoreError> {
+        let first = position.saturating_sub(1);
+        let rows = self.all(
+            "SELECT next_leaf, removed FROM log_entry WHERE position BETWEEN $1 AND $2
+             ORDER BY position",
+            &[&integer(first)?, &integer(position)?],
+        )?;
+        let (first, last) = match (position, rows.as_slice()) {
+            (0, [row]) => (1, row),
+            (1.., [before, row]) => (id(before, 0), row),
+            _ => {
+                return Err(StoreError::Damaged(format!(
+                    "log entry {position} is missing"
+                )));
+            }
         };
-        let first = position.checked_sub(1).map_or(Ok(1), next)?;
-        Ok(first..next(position)?)
+        Ok(Changed {
+            added: first..id(last, 0),
+            removed: decode_leaves(last.get(1))?,
+        })
     }
 
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError> {
@@ -75,59 +85,33 @@ impl Reader for PostgresReader<'_> {
         row.map(|row| array(row.get(0))).transpose()
     }
 
-    fn leaf_path(&self, leaf: LeafId) -> Result<Option<LeafPath>, StoreError> {
-        let row = self.one("SELECT path FROM leaf WHERE id = $1", &[&integer(leaf)?])?;
-        row.map(|row| LeafPath::from_bytes(row.get(0), &()).map_err(damaged("leaf")))
-            .transpose()
-    }
-
-    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError> {
+    fn page(&self, page: PageId) -> Result<Option<PageRecord>, StoreError> {
         let row = self.one(
-            "SELECT version FROM version WHERE label = $1 AND position < $2
-             ORDER BY version DESC LIMIT 1",
-            &[&label, &integer(size)?],
+            "SELECT first, records FROM page WHERE first <= $1 ORDER BY first DESC LIMIT 1",
+            &[&integer(page)?],
         )?;
-        row.map(|row| version(row.get(0))).transpose()
+        row.map_or(Ok(None), |row| record_in(id(&row, 0), row.get(1), page))
     }
 
-    fn version(&self, label: &[u8], number: u32) -> Result<Option<VersionRow>, StoreError> {
-        let row = self.one(
-            "SELECT position, leaf, removed FROM version WHERE label = $1 AND version = $2",
-            &[&label, &i64::from(number)],
-        )?;
-        Ok(row.map(|row| VersionRow {
-            position: id(&row, 0),
-            leaf: id(&row, 1),
-            removed: row.get::<_, Option<i64>>(2).map(i64::unsigned_abs),
-        }))
-    }
-
-    fn versions_from(&self, leaf: LeafId, max: usize) -> Result<Vec<Created>, StoreError> {
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
+    fn versions(&self, label: &[u8]) -> Result<Vec<LeafId>, StoreError> {
         let rows = self.all(
-            "SELECT label, version, position, leaf FROM version WHERE leaf >= $1
-             ORDER BY leaf LIMIT $2",
-            &[&integer(leaf)?, &max],
+            "SELECT id FROM leaf WHERE label = $1 ORDER BY id",
+            &[&label],
         )?;
-        rows.iter()
-            .map(|row| {
-                Ok(Created {
-                    label: row.get(0),
-                    version: version(row.get(1))?,
-                    position: id(row, 2),
-                    leaf: id(row, 3),
-                })
-            })
-            .collect()
+        Ok(rows.iter().map(|row| id(row, 0)).collect())
     }
 
-    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError> {
-        let sql = "SELECT opening, value, signature FROM opening WHERE leaf = $1";
-        let Some(row) = self.one(sql, &[&integer(leaf)?])? else {
-            return Ok(None);
-        };
-        let (value, signature) = (row.get(1), row.get(2));
-        Ok(Some((array(row.get(0))?, UpdateValue { value, signature })))
+    fn leaf(&self, leaf: LeafId) -> Result<Option<LeafRow>, StoreError> {
+        let row = self.one(LEAF, &[&integer(leaf)?])?;
+        row.map(|row| leaf_row(&row)).transpose()
+    }
+
+    fn leaves_from(&self, leaf: LeafId, max: usize) -> Result<Vec<(LeafId, LeafRow)>, StoreError> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let rows = self.all(LEAVES, &[&integer(leaf)?, &max])?;
+        rows.iter()
+            .map(|row| Ok((id(row, 8), leaf_row(row)?)))
+            .collect()
     }
 
     fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError> {
@@ -153,4 +137,32 @@ impl Reader for PostgresReader<'_> {
         let row = self.one("SELECT coalesce(max(id), 0) FROM leaf", &[])?;
         Ok(row.map_or(0, |row| id(&row, 0)))
     }
+}
+
+const LEAF: &str = "SELECT position, leaf, label, version, removed, opening, value, signature
+     FROM leaf WHERE id = $1";
+const LEAVES: &str = "SELECT position, leaf, label, version, removed, opening, value, signature, id
+     FROM leaf WHERE id >= $1 ORDER BY id LIMIT $2";
+
+fn leaf_row(row: &Row) -> Result<LeafRow, StoreError> {
+    let opening: Option<&[u8]> = row.get(5);
+    let opened = opening.map(|opening| {
+        let value = row.get::<_, Option<Vec<u8>>>(6).unwrap_or_default();
+        let signature = row.get(7);
+        Ok::<_, StoreError>((array(opening)?, UpdateValue { value, signature }))
+    });
+    let created = match row.get::<_, Option<Vec<u8>>>(2) {
+        None => None,
+        Some(label) => Some(Created {
+            label,
+            version: version(row.get::<_, Option<i64>>(3).unwrap_or_default())?,
+            opened: opened.transpose()?,
+        }),
+    };
+    Ok(LeafRow {
+        position: id(row, 0),
+        leaf: PrefixLeaf::from_bytes(row.get(1), &()).map_err(damaged("leaf"))?,
+        created,
+        removed: row.get::<_, Option<i64>>(4).map(i64::unsigned_abs),
+    })
 }

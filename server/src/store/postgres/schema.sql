@@ -1,4 +1,4 @@
--- Plain SQL, for PostgreSQL and the databases that are compatible with it. `leaf`, `opening`,
+-- Plain SQL, for PostgreSQL and the databases that are compatible with it. `leaf`, `page`,
 -- `log_entry` and `log_node` are only ever appended to, and pruned from the old end.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BYTEA NOT NULL);
 CREATE TABLE head (
@@ -13,11 +13,14 @@ CREATE TABLE published (
 CREATE TABLE auditor_head (one BIGINT PRIMARY KEY CHECK (one = 1), head BYTEA NOT NULL);
 CREATE TABLE log_entry (
     position BIGINT PRIMARY KEY, entry BYTEA NOT NULL, prefix_root BIGINT,
-    next_leaf BIGINT NOT NULL);
+    next_leaf BIGINT NOT NULL, removed BYTEA);
 CREATE TABLE log_node (number BIGINT PRIMARY KEY, value BYTEA NOT NULL);
-CREATE TABLE leaf (id BIGINT PRIMARY KEY, path BYTEA NOT NULL);
-CREATE TABLE opening (
-    leaf BIGINT PRIMARY KEY, opening BYTEA NOT NULL, value BYTEA NOT NULL, signature BYTEA);
+CREATE TABLE page (first BIGINT PRIMARY KEY, records BYTEA NOT NULL);
+CREATE TABLE leaf (
+    id BIGINT PRIMARY KEY, position BIGINT NOT NULL, leaf BYTEA NOT NULL,
+    label BYTEA, version BIGINT, removed BIGINT,
+    opening BYTEA, value BYTEA, signature BYTEA);
+CREATE INDEX leaf_label ON leaf (label, id) WHERE label IS NOT NULL;
 CREATE TABLE head_node (
     level BIGINT NOT NULL, number BIGINT NOT NULL, hash BYTEA NOT NULL,
     PRIMARY KEY (level, number));
@@ -25,15 +28,10 @@ CREATE TABLE promise (
     number BIGINT PRIMARY KEY, label BYTEA NOT NULL, version BIGINT NOT NULL,
     opening BYTEA NOT NULL, value BYTEA NOT NULL);
 CREATE TABLE deleted (leaf BIGINT PRIMARY KEY, at BIGINT NOT NULL);
-CREATE TABLE version (
-    label BYTEA NOT NULL, version BIGINT NOT NULL,
-    position BIGINT NOT NULL, leaf BIGINT NOT NULL, removed BIGINT,
-    PRIMARY KEY (label, version));
-CREATE INDEX version_leaf ON version (leaf);
 -- The sequencer that may write: whoever holds the greatest epoch, until another one takes over.
 CREATE TABLE lease (
     one BIGINT PRIMARY KEY CHECK (one = 1),
     epoch BIGINT NOT NULL, holder TEXT NOT NULL, until TIMESTAMPTZ NOT NULL);
 INSERT INTO lease VALUES (1, 0, '', now());
 CREATE TABLE schema_version (version BIGINT PRIMARY KEY);
-INSERT INTO schema_version VALUES (1);
+INSERT INTO schema_version VALUES (2);

@@ -2,14 +2,14 @@
 
 use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::pin_mut;
-use overt_protocol::prefix_tree::{LeafId, LeafPath};
-use overt_protocol::provider::Tip;
+use overt_protocol::prefix_tree::{Dropped, PageId};
+use overt_protocol::provider::{LeafId, Tip};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::version;
 use crate::head_log::HeadNode;
-use crate::store::rows::{damaged, encode_tip, encoded, integer};
+use crate::store::rows::{Segment, damaged, encode_leaves, encode_tip, encoded, integer};
 use crate::store::{Batch, Promise, Retired, StoreError};
 
 /// Appends log entries, and moves the head from `before`.
@@ -18,18 +18,16 @@ pub(super) async fn commit(
     before: &Tip,
     batch: &Batch,
 ) -> Result<(), StoreError> {
-    let mut entries = Copy::new(
-        "log_entry",
-        &[Type::INT8, Type::BYTEA, Type::INT8, Type::INT8],
-    );
-    for (position, entry, root, next_leaf) in &batch.entries {
-        let root = root.map(|root| integer(root.id)).transpose()?;
-        let (position, next_leaf) = (integer(*position)?, integer(*next_leaf)?);
+    let kinds = [Type::INT8, Type::BYTEA, Type::INT8, Type::INT8, Type::BYTEA];
+    let mut entries = Copy::new("log_entry", &kinds);
+    for new in &batch.entries {
+        let root = new.prefix_root.map(|root| integer(root.id)).transpose()?;
         entries.row([
-            Box::new(position),
-            Box::new(encoded(entry)?),
+            Box::new(integer(new.position)?),
+            Box::new(encoded(&new.entry)?),
             Box::new(root),
-            Box::new(next_leaf),
+            Box::new(integer(new.next_leaf)?),
+            Box::new(encode_leaves(&new.removed)),
         ]);
     }
     entries.run(tx).await?;
@@ -39,40 +37,69 @@ pub(super) async fn commit(
         nodes.row([Box::new(number), Box::new(value.to_vec())]);
     }
     nodes.run(tx).await?;
-    let mut leaves = Copy::new("leaf", &[Type::INT8, Type::BYTEA]);
-    for (id, path) in &batch.paths {
-        leaves.row([Box::new(integer(*id)?), Box::new(encoded(path)?)]);
+    let mut pages = Copy::new("page", &[Type::INT8, Type::BYTEA]);
+    for segment in Segment::of(&batch.pages)? {
+        pages.row([Box::new(integer(segment.first)?), Box::new(segment.bytes)]);
     }
-    leaves.run(tx).await?;
-    let bytes = [Type::INT8, Type::BYTEA, Type::BYTEA, Type::BYTEA];
-    let mut openings = Copy::new("opening", &bytes);
-    let numbers = [Type::BYTEA, Type::INT8, Type::INT8, Type::INT8, Type::INT8];
-    let mut versions = Copy::new("version", &numbers);
-    for new in &batch.versions {
-        let leaf = integer(new.row.leaf)?;
-        if let Some((opening, update)) = &new.opened {
-            openings.row([
-                Box::new(leaf),
-                Box::new(opening.to_vec()),
-                Box::new(update.value.clone()),
-                Box::new(update.signature.clone()),
-            ]);
-        }
-        versions.row([
-            Box::new(new.label.clone()),
-            Box::new(i64::from(new.version)),
-            Box::new(integer(new.row.position)?),
-            Box::new(leaf),
-            Box::new(None::<i64>),
-        ]);
-    }
-    openings.run(tx).await?;
-    versions.run(tx).await?;
+    pages.run(tx).await?;
+    leaves(tx, batch).await?;
+    remove(tx, batch).await?;
     put_head_nodes(tx, &batch.head_nodes).await?;
     retire(tx, &batch.retired).await?;
     let fulfil = "DELETE FROM promise WHERE label = ANY($1)";
     tx.execute(fulfil, &[&batch.fulfilled]).await?;
     move_head(tx, before, &batch.tip).await
+}
+
+async fn leaves(tx: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
+    let (number, bytes) = (Type::INT8, Type::BYTEA);
+    let kinds = [
+        number.clone(),
+        number.clone(),
+        bytes.clone(),
+        bytes.clone(),
+        number.clone(),
+        number,
+        bytes.clone(),
+        bytes.clone(),
+        bytes,
+    ];
+    let mut leaves = Copy::new("leaf", &kinds);
+    for new in &batch.leaves {
+        let row = &new.row;
+        let created = row.created.as_ref();
+        let opened = created.and_then(|created| created.opened.as_ref());
+        leaves.row([
+            Box::new(integer(new.id)?),
+            Box::new(integer(row.position)?),
+            Box::new(encoded(&row.leaf)?),
+            Box::new(created.map(|created| created.label.clone())),
+            Box::new(created.map(|created| i64::from(created.version))),
+            Box::new(row.removed.map(integer).transpose()?),
+            Box::new(opened.map(|(opening, _)| opening.to_vec())),
+            Box::new(opened.map(|(_, update)| update.value.clone())),
+            Box::new(opened.and_then(|(_, update)| update.signature.clone())),
+        ]);
+    }
+    leaves.run(tx).await
+}
+
+/// Records which leaves left the prefix tree.
+async fn remove(tx: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
+    let (mut leaves, mut positions) = (Vec::new(), Vec::new());
+    for new in &batch.entries {
+        for leaf in &new.removed {
+            leaves.push(integer(*leaf)?);
+            positions.push(integer(new.position)?);
+        }
+    }
+    if leaves.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE leaf SET removed = r.position
+         FROM unnest($1::bigint[], $2::bigint[]) AS r (id, position) WHERE leaf.id = r.id";
+    tx.execute(sql, &[&leaves, &positions]).await?;
+    Ok(())
 }
 
 async fn move_head(tx: &Transaction<'_>, before: &Tip, after: &Tip) -> Result<(), StoreError> {
@@ -114,20 +141,18 @@ pub(super) async fn put_head_nodes(
     Ok(())
 }
 
-/// Records which versions left the prefix tree, and forgets what can no longer be proved.
+/// Forgets the openings and values of leaves.
+async fn forget(tx: &Transaction<'_>, leaves: &[i64]) -> Result<(), StoreError> {
+    let sql = "UPDATE leaf SET opening = NULL, value = NULL, signature = NULL WHERE id = ANY($1)";
+    tx.execute(sql, &[&leaves]).await?;
+    Ok(())
+}
+
+/// Forgets what can no longer be proved.
 async fn retire(tx: &Transaction<'_>, retired: &Retired) -> Result<(), StoreError> {
-    let (mut leaves, mut positions) = (Vec::new(), Vec::new());
-    for (leaf, position) in &retired.removed {
-        leaves.push(integer(*leaf)?);
-        positions.push(integer(*position)?);
+    if !retired.unprovable.is_empty() {
+        forget(tx, &ids(&retired.unprovable)?).await?;
     }
-    let sql = "UPDATE version SET removed = r.position
-         FROM unnest($1::bigint[], $2::bigint[]) AS r (leaf, position)
-         WHERE version.leaf = r.leaf";
-    tx.execute(sql, &[&leaves, &positions]).await?;
-    let unprovable = ids(retired.unprovable.iter().copied())?;
-    tx.execute("DELETE FROM opening WHERE leaf = ANY($1)", &[&unprovable])
-        .await?;
     match retired.swept {
         Some(swept) => put_number(tx, "swept", swept).await,
         None => Ok(()),
@@ -137,25 +162,47 @@ async fn retire(tx: &Transaction<'_>, retired: &Retired) -> Result<(), StoreErro
 pub(super) async fn drop_versions(
     tx: &Transaction<'_>,
     dropped: u64,
-    records: &[(LeafId, Option<LeafPath>)],
+    pages: &Dropped,
+    leaves: &[LeafId],
 ) -> Result<(), StoreError> {
-    let (mut short, mut paths) = (Vec::new(), Vec::new());
-    for (id, record) in records {
-        if let Some(record) = record {
-            short.push(integer(*id)?);
-            paths.push(encoded(record)?);
+    drop_pages(tx, pages).await?;
+    let sql = "DELETE FROM leaf WHERE id = ANY($1)";
+    tx.execute(sql, &[&ids(leaves)?]).await?;
+    put_number(tx, "dropped", dropped).await
+}
+
+/// Writes the segments anew that pages are dropped from.
+async fn drop_pages(tx: &Transaction<'_>, pages: &Dropped) -> Result<(), StoreError> {
+    let touched: Vec<PageId> = pages.keys().copied().collect();
+    let rows = tx
+        .query(
+            "SELECT first, records FROM page WHERE first IN (
+                 SELECT (SELECT max(first) FROM page WHERE first <= id)
+                 FROM unnest($1::bigint[]) AS p (id))",
+            &[&ids(&touched)?],
+        )
+        .await?;
+    let (mut firsts, mut segments, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let first: i64 = row.get(0);
+        let segment = Segment {
+            first: first.unsigned_abs(),
+            bytes: row.get(1),
+        };
+        match segment.replaced(|id| pages.get(&id).cloned())? {
+            None => gone.push(first),
+            Some(segment) => {
+                firsts.push(first);
+                segments.push(segment.bytes);
+            }
         }
     }
-    let sql = "UPDATE leaf SET path = r.path FROM unnest($1::bigint[], $2::bytea[]) AS r (id, path)
-         WHERE leaf.id = r.id";
-    tx.execute(sql, &[&short, &paths]).await?;
-    let gone = records.iter().filter(|(_, record)| record.is_none());
-    let gone = ids(gone.map(|(id, _)| *id))?;
-    tx.execute("DELETE FROM leaf WHERE id = ANY($1)", &[&gone])
+    let sql = "UPDATE page SET records = r.records
+         FROM unnest($1::bigint[], $2::bytea[]) AS r (first, records) WHERE page.first = r.first";
+    tx.execute(sql, &[&firsts, &segments]).await?;
+    tx.execute("DELETE FROM page WHERE first = ANY($1)", &[&gone])
         .await?;
-    tx.execute("DELETE FROM version WHERE leaf = ANY($1)", &[&gone])
-        .await?;
-    put_number(tx, "dropped", dropped).await
+    Ok(())
 }
 
 /// Deletes openings and values. Returns the versions.
@@ -167,8 +214,7 @@ pub(super) async fn delete(
 ) -> Result<Vec<u32>, StoreError> {
     let found = values_of(tx, label, only).await?;
     let leaves: Vec<i64> = found.iter().map(|(_, leaf)| *leaf).collect();
-    tx.execute("DELETE FROM opening WHERE leaf = ANY($1)", &[&leaves])
-        .await?;
+    forget(tx, &leaves).await?;
     let keep = "INSERT INTO deleted SELECT leaf, $2 FROM unnest($1::bigint[]) AS d (leaf)
          ON CONFLICT DO NOTHING";
     tx.execute(keep, &[&leaves, &now]).await?;
@@ -183,8 +229,9 @@ pub(super) async fn values_of(
 ) -> Result<Vec<(u32, i64)>, StoreError> {
     let rows = client
         .query(
-            "SELECT v.version, v.leaf FROM version v JOIN opening o ON o.leaf = v.leaf
-             WHERE v.label = $1 AND ($2::bigint IS NULL OR v.version = $2) ORDER BY v.version",
+            "SELECT version, id FROM leaf
+             WHERE label = $1 AND opening IS NOT NULL AND ($2::bigint IS NULL OR version = $2)
+             ORDER BY version",
             &[&label, &only.map(i64::from)],
         )
         .await?;
@@ -214,8 +261,8 @@ async fn put_number(tx: &Transaction<'_>, key: &str, value: u64) -> Result<(), S
     Ok(())
 }
 
-fn ids(leaves: impl Iterator<Item = LeafId>) -> Result<Vec<i64>, StoreError> {
-    leaves.map(integer).collect()
+fn ids(ids: &[u64]) -> Result<Vec<i64>, StoreError> {
+    ids.iter().copied().map(integer).collect()
 }
 
 /// Rows for `COPY`, which is many times as fast as single insertions.

@@ -1,26 +1,29 @@
 //! The embedded engine: SQLite in WAL mode with `synchronous=FULL`, one writing connection and a
 //! pool of reading ones.
 
+mod labels;
 mod reader;
 mod retention;
 
 pub use reader::SqliteReader;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use overt_protocol::prefix_tree::{LeafId, LeafPath};
-use overt_protocol::provider::Tip;
+use overt_protocol::prefix_tree::Dropped;
+use overt_protocol::provider::{LeafId, Tip};
 use overt_protocol::wire::TreeHead;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::rows::{damaged, decode_tip, encode_tip, encoded, integer};
+use super::rows::{Segment, damaged, decode_tip, encode_leaves, encode_tip, encoded, integer};
 use crate::head_log::HeadNode;
 use crate::store::{Batch, Promise, Published, Retained, Store, StoreError};
+use labels::Labels;
 
-/// The tables. `leaf`, `opening`, `log_entry` and `log_node` are only ever appended to, and pruned
-/// from the old end; `version` is in the order of labels.
+/// The tables. `leaf`, `page`, `log_entry` and `log_node` are only ever appended to, and pruned from
+/// the old end; `label` is in the order of labels' hashes.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS head (
@@ -34,13 +37,17 @@ const SCHEMA: &str = "
         tree_size INTEGER NOT NULL, signature BLOB NOT NULL, checkpoint BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS log_entry (
         position INTEGER PRIMARY KEY, entry BLOB NOT NULL, prefix_root INTEGER,
-        next_leaf INTEGER NOT NULL);
+        next_leaf INTEGER NOT NULL, removed BLOB);
     CREATE TABLE IF NOT EXISTS auditor_head (
         one INTEGER PRIMARY KEY CHECK (one = 1), head BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS log_node (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS leaf (id INTEGER PRIMARY KEY, path BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS opening (
-        leaf INTEGER PRIMARY KEY, opening BLOB NOT NULL, value BLOB NOT NULL, signature BLOB);
+    CREATE TABLE IF NOT EXISTS page (first INTEGER PRIMARY KEY, records BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS leaf (
+        id INTEGER PRIMARY KEY, position INTEGER NOT NULL, leaf BLOB NOT NULL,
+        label BLOB, version INTEGER, removed INTEGER,
+        opening BLOB, value BLOB, signature BLOB);
+    CREATE TABLE IF NOT EXISTS label (
+        hash BLOB NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (hash, leaf)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS head_node (
         level INTEGER NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
         PRIMARY KEY (level, number)) WITHOUT ROWID;
@@ -48,20 +55,20 @@ const SCHEMA: &str = "
         number INTEGER PRIMARY KEY, label BLOB NOT NULL, version INTEGER NOT NULL,
         opening BLOB NOT NULL, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS deleted (leaf INTEGER PRIMARY KEY, at INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS version (
-        label BLOB NOT NULL, version INTEGER NOT NULL,
-        position INTEGER NOT NULL, leaf INTEGER NOT NULL, removed INTEGER,
-        PRIMARY KEY (label, version)) WITHOUT ROWID;
 ";
 
 /// Marks a database file as ours ("Ovrt"); `user_version` is that of the schema.
 const APPLICATION_ID: i32 = 0x4f76_7274;
-const SCHEMA_VERSION: i32 = 4;
+const SCHEMA_VERSION: i32 = 5;
 
-/// The embedded store.
+/// The embedded store. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct SqliteStore {
+struct Inner {
     path: PathBuf,
+    labels: Labels,
     // Dropped before the writer: the last connection to close moves the WAL into the database,
     // which one that only reads cannot.
     idle: Mutex<Vec<Connection>>,
@@ -79,20 +86,14 @@ impl SqliteStore {
         let version: i32 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match (id, version) {
             (0, 0) => {
-                writer.execute_batch(SCHEMA)?;
-                writer.pragma_update(None, "application_id", APPLICATION_ID)?;
-                writer.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            }
-            (APPLICATION_ID, SCHEMA_VERSION) => {}
-            (APPLICATION_ID, 2 | 3) => {
                 let tx = writer.unchecked_transaction()?;
-                if version == 2 {
-                    tx.execute_batch("ALTER TABLE version ADD COLUMN removed INTEGER")?;
-                }
                 tx.execute_batch(SCHEMA)?;
+                Labels::create(&tx)?;
+                tx.pragma_update(None, "application_id", APPLICATION_ID)?;
                 tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
                 tx.commit()?;
             }
+            (APPLICATION_ID, SCHEMA_VERSION) => {}
             (APPLICATION_ID, other) => {
                 return Err(StoreError::Damaged(format!(
                     "{} has schema version {other}, this program knows version {SCHEMA_VERSION}",
@@ -106,27 +107,59 @@ impl SqliteStore {
                 )));
             }
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
+            labels: Labels::open(&writer)?,
             idle: Mutex::new(Vec::new()),
             writer: Mutex::new(writer),
-        })
+        })))
     }
 
     /// The versions of a label whose values are there, or whether one is.
     pub fn values_of(&self, label: &[u8], version: Option<u32>) -> Result<Vec<u32>, StoreError> {
-        let found = values_of(&self.writer(), label, version)?;
+        let found = self.openings(&self.writer(), label, version)?;
         Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
+    /// These, and their leaves.
+    fn openings(
+        &self,
+        connection: &Connection,
+        label: &[u8],
+        version: Option<u32>,
+    ) -> Result<Vec<(u32, LeafId)>, StoreError> {
+        let labels = &self.0.labels;
+        let mut statement = connection.prepare_cached(
+            "SELECT version FROM leaf
+             WHERE id = ?1 AND opening IS NOT NULL AND (?2 IS NULL OR version = ?2)",
+        )?;
+        let mut found = Vec::new();
+        for leaf in labels.leaves(&labels.waiting(), connection, label)? {
+            let row = statement.query_row(params![integer(leaf)?, version], |row| row.get(0));
+            found.extend(row.optional()?.map(|version| (version, leaf)));
+        }
+        Ok(found)
+    }
+
+    /// Finds the labels of all leaves anew, which were written in some other way.
+    pub(super) fn index_labels(&self, tx: &Connection) -> Result<(), StoreError> {
+        self.0.labels.restore(tx)
+    }
+
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(32);
+    // Plans do not depend on what is bound: statements would be prepared anew for every value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "cache_size", -16_384)?;
     Ok(())
 }
@@ -135,24 +168,19 @@ impl Store for SqliteStore {
     type Reader<'s> = SqliteReader<'s>;
 
     fn reader(&self) -> Result<SqliteReader<'_>, StoreError> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        // Before the first read: see `Labels::waiting`.
+        let waiting = self.0.labels.waiting();
+        let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
             None => {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(&self.path, flags)?;
+                let connection = Connection::open_with_flags(&self.0.path, flags)?;
                 configure(&connection)?;
                 connection
             }
         };
-        Ok(SqliteReader {
-            store: self,
-            connection: Some(connection),
-        })
+        SqliteReader::begin(self, waiting, connection)
     }
 
     fn tip(&self) -> Result<Option<Tip>, StoreError> {
@@ -168,67 +196,12 @@ impl Store for SqliteStore {
     fn commit(&self, before: &Tip, batch: &Batch) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        {
-            let mut entry = tx.prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3, ?4)")?;
-            for (position, log_entry, root, next_leaf) in &batch.entries {
-                entry.execute(params![
-                    integer(*position)?,
-                    encoded(log_entry)?,
-                    root.map(|r| integer(r.id)).transpose()?,
-                    integer(*next_leaf)?
-                ])?;
-            }
-            let mut node = tx.prepare_cached("INSERT INTO log_node VALUES (?1, ?2)")?;
-            for (subtree, value) in &batch.subtrees {
-                node.execute(params![integer(subtree.node_number())?, value])?;
-            }
-            let mut leaf = tx.prepare_cached("INSERT INTO leaf VALUES (?1, ?2)")?;
-            for (id, path) in &batch.paths {
-                leaf.execute(params![integer(*id)?, encoded(path)?])?;
-            }
-            let mut opening = tx.prepare_cached("INSERT INTO opening VALUES (?1, ?2, ?3, ?4)")?;
-            let mut version =
-                tx.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4, NULL)")?;
-            for new in &batch.versions {
-                let leaf = integer(new.row.leaf)?;
-                if let Some((bytes, update)) = &new.opened {
-                    opening.execute(params![leaf, bytes, update.value, update.signature])?;
-                }
-                version.execute(params![
-                    new.label,
-                    new.version,
-                    integer(new.row.position)?,
-                    leaf
-                ])?;
-            }
-            put_head_nodes(&tx, &batch.head_nodes)?;
-            retention::retire(&tx, &batch.retired)?;
-            let mut fulfil = tx.prepare_cached("DELETE FROM promise WHERE label = ?1")?;
-            for label in &batch.fulfilled {
-                fulfil.execute([label])?;
-            }
-            let tip = encode_tip(&batch.tip).map_err(damaged("head"))?;
-            let size = integer(batch.tip.size)?;
-            let moved = if before.size == 0 {
-                tx.execute(
-                    "INSERT OR IGNORE INTO head VALUES (1, ?1, ?2)",
-                    params![size, tip],
-                )?
-            } else {
-                let before = (
-                    integer(before.size)?,
-                    encode_tip(before).map_err(damaged("head"))?,
-                );
-                tx.execute(
-                    "UPDATE head SET tree_size = ?1, tip = ?2 WHERE tree_size = ?3 AND tip = ?4",
-                    params![size, tip, before.0, before.1],
-                )?
-            };
-            if moved != 1 {
-                return Err(StoreError::HeadMoved);
-            }
-        }
+        append(&tx, batch)?;
+        move_head(&tx, before, &batch.tip)?;
+        let labels = &self.0.labels;
+        let moving = labels.add(&tx, &batch.leaves, batch.tip.next_leaf)?;
         tx.commit()?;
+        labels.moved(moving);
         Ok(())
     }
 
@@ -285,9 +258,10 @@ impl Store for SqliteStore {
         // Freed pages are overwritten, and no copy stays behind in the write-ahead log.
         writer.pragma_update(None, "secure_delete", true)?;
         let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let found = values_of(&tx, label, version)?;
+        let found = self.openings(&tx, label, version)?;
         for (_, leaf) in &found {
-            tx.execute("DELETE FROM opening WHERE leaf = ?1", [leaf])?;
+            let leaf = integer(*leaf)?;
+            tx.execute(retention::FORGET, [leaf])?;
             tx.execute(
                 "INSERT INTO deleted VALUES (?1, ?2)",
                 params![leaf, integer(now)?],
@@ -357,10 +331,6 @@ impl Store for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn prepare_retention(&self) -> Result<(), StoreError> {
-        retention::prepare(&self.writer())
-    }
-
     fn retention(&self) -> Result<Retained, StoreError> {
         retention::progress(&self.writer())
     }
@@ -368,9 +338,16 @@ impl Store for SqliteStore {
     fn drop_versions(
         &self,
         dropped: u64,
-        records: &[(LeafId, Option<LeafPath>)],
+        pages: &Dropped,
+        leaves: &[LeafId],
     ) -> Result<(), StoreError> {
-        retention::drop_versions(&mut self.writer(), dropped, records)
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let labels = retention::drop_versions(&tx, dropped, pages, leaves)?;
+        let moving = self.0.labels.forget(&tx, &labels)?;
+        tx.commit()?;
+        self.0.labels.moved(moving);
+        Ok(())
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -401,18 +378,74 @@ fn put_head_nodes(connection: &Connection, nodes: &[HeadNode]) -> Result<(), Sto
     Ok(())
 }
 
-/// Versions and leaves of a label whose values are there.
-fn values_of(
-    connection: &Connection,
-    label: &[u8],
-    version: Option<u32>,
-) -> Result<Vec<(u32, i64)>, StoreError> {
-    let mut statement = connection.prepare(
-        "SELECT v.version, v.leaf FROM version v JOIN opening o ON o.leaf = v.leaf
-         WHERE v.label = ?1 AND (?2 IS NULL OR v.version = ?2) ORDER BY v.version",
-    )?;
-    let rows = statement.query_map(params![label, version], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// Writes everything but the head.
+fn append(tx: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
+    let mut entry = tx.prepare_cached("INSERT INTO log_entry VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut remove = tx.prepare_cached("UPDATE leaf SET removed = ?2 WHERE id = ?1")?;
+    for new in &batch.entries {
+        let position = integer(new.position)?;
+        entry.execute(params![
+            position,
+            encoded(&new.entry)?,
+            new.prefix_root.map(|r| integer(r.id)).transpose()?,
+            integer(new.next_leaf)?,
+            encode_leaves(&new.removed)
+        ])?;
+        for leaf in &new.removed {
+            remove.execute([integer(*leaf)?, position])?;
+        }
+    }
+    let mut node = tx.prepare_cached("INSERT INTO log_node VALUES (?1, ?2)")?;
+    for (subtree, value) in &batch.subtrees {
+        node.execute(params![integer(subtree.node_number())?, value])?;
+    }
+    let mut page = tx.prepare_cached("INSERT INTO page VALUES (?1, ?2)")?;
+    for segment in Segment::of(&batch.pages)? {
+        page.execute(params![integer(segment.first)?, segment.bytes])?;
+    }
+    let mut leaf =
+        tx.prepare_cached("INSERT INTO leaf VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+    for new in &batch.leaves {
+        let row = &new.row;
+        let created = row.created.as_ref();
+        let opened = created.and_then(|created| created.opened.as_ref());
+        leaf.execute(params![
+            integer(new.id)?,
+            integer(row.position)?,
+            encoded(&row.leaf)?,
+            created.map(|created| &created.label),
+            created.map(|created| created.version),
+            row.removed.map(integer).transpose()?,
+            opened.map(|(opening, _)| opening),
+            opened.map(|(_, update)| &update.value),
+            opened.and_then(|(_, update)| update.signature.as_ref()),
+        ])?;
+    }
+    put_head_nodes(tx, &batch.head_nodes)?;
+    retention::retire(tx, &batch.retired)?;
+    let mut fulfil = tx.prepare_cached("DELETE FROM promise WHERE label = ?1")?;
+    for label in &batch.fulfilled {
+        fulfil.execute([label])?;
+    }
+    Ok(())
+}
+
+/// Moves the head, if it is where the writer believes.
+fn move_head(tx: &Transaction<'_>, before: &Tip, after: &Tip) -> Result<(), StoreError> {
+    let encode = |tip: &Tip| encode_tip(tip).map_err(damaged("head"));
+    let (size, tip) = (integer(after.size)?, encode(after)?);
+    let moved = match before.size {
+        0 => tx.execute(
+            "INSERT OR IGNORE INTO head VALUES (1, ?1, ?2)",
+            params![size, tip],
+        )?,
+        known => tx.execute(
+            "UPDATE head SET tree_size = ?1, tip = ?2 WHERE tree_size = ?3 AND tip = ?4",
+            params![size, tip, integer(known)?, encode(before)?],
+        )?,
+    };
+    match moved {
+        1 => Ok(()),
+        _ => Err(StoreError::HeadMoved),
+    }
 }

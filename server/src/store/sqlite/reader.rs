@@ -1,23 +1,27 @@
 //! Reads, on connections of their own.
 
 use std::ops::Deref;
-use std::sync::PoisonError;
 
+use imbl::OrdSet;
 use overt_protocol::codec::Decode;
 use overt_protocol::log_tree::Subtree;
-use overt_protocol::prefix_tree::{LeafId, LeafPath, Node};
-use overt_protocol::wire::{HashValue, LogEntry, Opening, UpdateValue};
+use overt_protocol::prefix_tree::{Node, PageId, PageRecord};
+use overt_protocol::provider::LeafId;
+use overt_protocol::wire::{HashValue, LogEntry, PrefixLeaf, UpdateValue};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use crate::store::rows::{damaged, integer};
-use crate::store::{Created, Reader, StoreError, VersionRow};
+use crate::store::rows::{damaged, decode_leaves, integer, record_in};
+use crate::store::{Changed, Created, LeafRow, Reader, StoreError};
 
-/// A connection from the pool; goes back when dropped.
+/// A connection from the pool, in a transaction: all reads see one state, and the locks are taken
+/// once. Goes back when dropped.
 #[derive(Debug)]
 pub struct SqliteReader<'s> {
-    pub(super) store: &'s SqliteStore,
-    pub(super) connection: Option<Connection>,
+    store: &'s SqliteStore,
+    waiting: OrdSet<([u8; 12], LeafId)>,
+    connection: Option<Connection>,
 }
 
 impl Deref for SqliteReader<'_> {
@@ -34,17 +38,31 @@ impl Deref for SqliteReader<'_> {
 impl Drop for SqliteReader<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let mut idle = self
-                .store
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            idle.push(connection);
+            let ended = connection
+                .prepare_cached("COMMIT")
+                .and_then(|mut end| end.execute([]));
+            // One that is still in a transaction would see the past for ever.
+            if ended.is_ok() {
+                self.store.idle().push(connection);
+            }
         }
     }
 }
 
-impl SqliteReader<'_> {
+impl<'s> SqliteReader<'s> {
+    pub(super) fn begin(
+        store: &'s SqliteStore,
+        waiting: OrdSet<([u8; 12], LeafId)>,
+        connection: Connection,
+    ) -> Result<Self, StoreError> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self {
+            store,
+            waiting,
+            connection: Some(connection),
+        })
+    }
+
     fn one<T>(
         &self,
         sql: &str,
@@ -77,18 +95,26 @@ impl Reader for SqliteReader<'_> {
         .transpose()
     }
 
-    fn changes(&self, position: u64) -> Result<std::ops::Range<LeafId>, StoreError> {
-        let next = |position: u64| {
-            let next: Option<i64> = self.one(
-                "SELECT next_leaf FROM log_entry WHERE position = ?1",
-                [integer(position)?],
-                |row| row.get(0),
-            )?;
+    fn changes(&self, position: u64) -> Result<Changed, StoreError> {
+        let sql = "SELECT next_leaf, removed FROM log_entry WHERE position = ?1";
+        let next = |position: u64| -> Result<_, StoreError> {
+            let row: Option<(i64, Option<Vec<u8>>)> =
+                self.one(sql, [integer(position)?], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
             let missing = || StoreError::Damaged(format!("log entry {position} is missing"));
-            next.map(i64::unsigned_abs).ok_or_else(missing)
+            let (leaf, removed) = row.ok_or_else(missing)?;
+            Ok((leaf.unsigned_abs(), removed))
         };
-        let first = position.checked_sub(1).map_or(Ok(1), next)?;
-        Ok(first..next(position)?)
+        let first = match position.checked_sub(1) {
+            None => 1,
+            Some(before) => next(before)?.0,
+        };
+        let (end, removed) = next(position)?;
+        Ok(Changed {
+            added: first..end,
+            removed: decode_leaves(removed.as_deref())?,
+        })
     }
 
     fn log_subtree(&self, subtree: Subtree) -> Result<Option<HashValue>, StoreError> {
@@ -99,71 +125,32 @@ impl Reader for SqliteReader<'_> {
         )
     }
 
-    fn leaf_path(&self, id: LeafId) -> Result<Option<LeafPath>, StoreError> {
-        let mut statement = self.prepare_cached("SELECT path FROM leaf WHERE id = ?1")?;
+    fn page(&self, id: PageId) -> Result<Option<PageRecord>, StoreError> {
+        let mut statement = self.prepare_cached(
+            "SELECT first, records FROM page WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+        )?;
         let mut rows = statement.query([integer(id)?])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let bytes = row
-            .get_ref(0)?
-            .as_blob()
-            .map_err(|e| StoreError::Damaged(e.to_string()))?;
-        LeafPath::from_bytes(bytes, &())
-            .map(Some)
-            .map_err(damaged("leaf"))
+        let first = row.get::<_, i64>(0)?.unsigned_abs();
+        let records = row.get_ref(1)?.as_blob();
+        record_in(first, records.map_err(damaged("page"))?, id)
     }
 
-    fn greatest_version(&self, label: &[u8], size: u64) -> Result<Option<u32>, StoreError> {
-        // Versions that were created after `size` are few: those of the batch being published.
-        self.one(
-            "SELECT version FROM version WHERE label = ?1 AND position < ?2
-             ORDER BY version DESC LIMIT 1",
-            params![label, integer(size)?],
-            |row| row.get(0),
-        )
+    fn versions(&self, label: &[u8]) -> Result<Vec<LeafId>, StoreError> {
+        self.store.0.labels.leaves(&self.waiting, self, label)
     }
 
-    fn version(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, StoreError> {
-        self.one(
-            "SELECT position, leaf, removed FROM version WHERE label = ?1 AND version = ?2",
-            params![label, version],
-            |row| {
-                Ok(VersionRow {
-                    position: row.get::<_, i64>(0)?.unsigned_abs(),
-                    leaf: row.get::<_, i64>(1)?.unsigned_abs(),
-                    removed: row.get::<_, Option<i64>>(2)?.map(i64::unsigned_abs),
-                })
-            },
-        )
+    fn leaf(&self, id: LeafId) -> Result<Option<LeafRow>, StoreError> {
+        self.one(LEAF, [integer(id)?], |row| Ok(leaf_row(row)?.1))
     }
 
-    fn versions_from(&self, leaf: LeafId, max: usize) -> Result<Vec<Created>, StoreError> {
-        let mut statement = self.prepare_cached(
-            "SELECT label, version, position, leaf FROM version INDEXED BY version_leaf
-             WHERE leaf >= ?1 ORDER BY leaf LIMIT ?2",
-        )?;
+    fn leaves_from(&self, leaf: LeafId, max: usize) -> Result<Vec<(LeafId, LeafRow)>, StoreError> {
+        let mut statement = self.prepare_cached(LEAVES)?;
         let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![integer(leaf)?, max], |row| {
-            Ok(Created {
-                label: row.get(0)?,
-                version: row.get(1)?,
-                position: row.get::<_, i64>(2)?.unsigned_abs(),
-                leaf: row.get::<_, i64>(3)?.unsigned_abs(),
-            })
-        })?;
+        let rows = statement.query_map([integer(leaf)?, max], leaf_row)?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn value(&self, leaf: LeafId) -> Result<Option<(Opening, UpdateValue)>, StoreError> {
-        self.one(
-            "SELECT opening, value, signature FROM opening WHERE leaf = ?1",
-            [integer(leaf)?],
-            |row| {
-                let (value, signature) = (row.get(1)?, row.get(2)?);
-                Ok((row.get(0)?, UpdateValue { value, signature }))
-            },
-        )
     }
 
     fn is_deleted(&self, leaf: LeafId) -> Result<bool, StoreError> {
@@ -196,4 +183,38 @@ impl Reader for SqliteReader<'_> {
         let last: Option<i64> = self.query_row("SELECT max(id) FROM leaf", [], |row| row.get(0))?;
         Ok(last.map_or(0, i64::unsigned_abs))
     }
+}
+
+const LEAF: &str = "SELECT id, position, leaf, label, version, removed, opening, value, signature
+     FROM leaf WHERE id = ?1";
+const LEAVES: &str = "SELECT id, position, leaf, label, version, removed, opening, value, signature
+     FROM leaf WHERE id >= ?1 ORDER BY id LIMIT ?2";
+
+fn leaf_row(row: &Row<'_>) -> rusqlite::Result<(LeafId, LeafRow)> {
+    let leaf = row.get_ref(2)?.as_blob()?;
+    let wrong = |error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error));
+    let label: Option<Vec<u8>> = row.get(3)?;
+    let opening: Option<_> = row.get(6)?;
+    let opened = match opening {
+        None => None,
+        Some(opening) => {
+            let (value, signature) = (row.get(7)?, row.get(8)?);
+            Some((opening, UpdateValue { value, signature }))
+        }
+    };
+    let created = match label {
+        None => None,
+        Some(label) => Some(Created {
+            label,
+            version: row.get(4)?,
+            opened,
+        }),
+    };
+    let found = LeafRow {
+        position: row.get::<_, i64>(1)?.unsigned_abs(),
+        leaf: PrefixLeaf::from_bytes(leaf, &()).map_err(wrong)?,
+        created,
+        removed: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+    };
+    Ok((row.get::<_, i64>(0)?.unsigned_abs(), found))
 }

@@ -12,7 +12,7 @@ fn remove(w: &World, position: usize, update: &mut AuditorUpdate, leaf: PrefixLe
     update.removed = vec![leaf];
     let leaves = update.added.iter().chain(&update.removed);
     let keys: Vec<HashValue> = leaves.map(|leaf| leaf.vrf_output).collect();
-    update.proof = prove(&w.log.paths, w.log.roots[position - 1], &keys).unwrap();
+    update.proof = prove(&w.log.pages, w.log.roots[position - 1], &keys).unwrap();
 }
 
 /// Leaves that may not be removed yet, with a maximum lifetime. The auditor has replayed the log up
@@ -45,7 +45,7 @@ pub(super) fn replay(w: &World) -> Value {
     let leaf = earlier.update.added[0];
     let mut overwritten = leaf;
     overwritten.commitment = [7; 32];
-    let included = prove(&w.log.paths, w.log.roots[3], &[leaf.vrf_output]).unwrap();
+    let included = prove(&w.log.pages, w.log.roots[3], &[leaf.vrf_output]).unwrap();
     let mut wrong = |why: &str, check: &str, change: &dyn Fn(&mut Audited)| {
         s.tampered((why, check), 5, (&request, &honest), change);
     };

@@ -1,4 +1,13 @@
-//! The directory at one published head, for the provers of `overt-protocol`.
+//! What all requests share, and the directory at one published head, for the provers of
+//! `overt-protocol`.
+
+mod cache;
+mod records;
+mod snapshot;
+
+pub use records::Records;
+pub(crate) use records::stored_page;
+pub use snapshot::Snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,22 +16,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use overt_protocol::clock::Clock;
-use overt_protocol::codec::Encode;
 use overt_protocol::head_log::checkpoint::SignedCheckpoint;
-use overt_protocol::log_tree::Subtree;
-use overt_protocol::prefix_tree::{LeafId, LeafPath, LeafPaths, Node};
-use overt_protocol::provider::{Changes, Directory, Refusal, StoredVersion};
+use overt_protocol::prefix_tree::NewPage;
+use overt_protocol::provider::Refusal;
 use overt_protocol::suite::VrfSecretKey;
-use overt_protocol::wire::{
-    AuditorTreeHead, Configuration, DeploymentMode, HashValue, LogEntry, Opening, TreeHead,
-    UpdateValue, VrfInput,
-};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use overt_protocol::wire::{AuditorTreeHead, Configuration, DeploymentMode, TreeHead};
 use tokio::sync::{Notify, watch};
 
+use crate::directory::cache::Caches;
 use crate::error::DirectoryError;
-use crate::store::{Reader, Store, StoreError, VersionRow};
+use crate::store::{Reader, Store, StoreError};
 
 /// Heads of the auditor that wait for publication.
 const MAX_AHEAD: usize = 64;
@@ -50,8 +53,7 @@ pub struct Shared<S> {
     pub vrf: VrfSecretKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    paths: Cache<LeafId, Arc<LeafPath>, PathWeight>,
-    proofs: Cache<VrfCacheKey, Arc<(HashValue, Vec<u8>)>, ProofWeight>,
+    caches: Caches,
     /// What auditors see.
     durable: ArcSwapOption<TreeHead>,
     /// What users see.
@@ -66,26 +68,6 @@ pub struct Shared<S> {
     dropped: AtomicU64,
 }
 
-type VrfCacheKey = (Arc<[u8]>, u32);
-
-#[derive(Clone)]
-struct PathWeight;
-
-impl Weighter<LeafId, Arc<LeafPath>> for PathWeight {
-    fn weight(&self, _: &LeafId, path: &Arc<LeafPath>) -> u64 {
-        160 + 48 * path.siblings.len() as u64
-    }
-}
-
-#[derive(Clone)]
-struct ProofWeight;
-
-impl Weighter<VrfCacheKey, Arc<(HashValue, Vec<u8>)>> for ProofWeight {
-    fn weight(&self, (label, _): &VrfCacheKey, _: &Arc<(HashValue, Vec<u8>)>) -> u64 {
-        240 + label.len() as u64
-    }
-}
-
 impl<S: Store> Shared<S> {
     /// `cache_bytes` bounds the memory of all caches together.
     pub fn new(
@@ -95,15 +77,12 @@ impl<S: Store> Shared<S> {
         clock: Arc<dyn Clock>,
         cache_bytes: u64,
     ) -> Self {
-        let half = cache_bytes / 2;
-        let items = |each: u64| usize::try_from(half / each).unwrap_or(usize::MAX).max(16);
         Self {
             store,
             config,
             vrf,
             clock,
-            paths: Cache::with_weighter(items(800), half, PathWeight),
-            proofs: Cache::with_weighter(items(260), half, ProofWeight),
+            caches: Caches::new(cache_bytes),
             durable: ArcSwapOption::empty(),
             published: ArcSwapOption::empty(),
             followed: None,
@@ -313,63 +292,19 @@ impl<S: Store> Shared<S> {
         head: Arc<TreeHead>,
         auditor: Option<AuditorTreeHead>,
     ) -> Result<Snapshot<'_, S>, DirectoryError> {
-        Ok(Snapshot {
-            shared: self,
-            head,
-            auditor,
-            records: self.records()?,
-        })
+        Ok(Snapshot::new(self, head, auditor, self.records()?))
     }
 
-    /// The prefix tree's records, for the sequencer.
+    /// The prefix tree's pages, for the sequencer.
     pub fn records(&self) -> Result<Records<'_, S>, StoreError> {
-        Ok(Records {
-            shared: self,
-            reader: self.store.reader()?,
-        })
+        Ok(Records::new(&self.caches, self.store.reader()?))
     }
 
-    /// Keeps a record that was just written.
-    pub fn remember_path(&self, id: LeafId, path: LeafPath) {
-        self.paths.insert(id, Arc::new(path));
-    }
-}
-
-/// Records of the prefix tree, cached.
-pub struct Records<'s, S: Store + 's> {
-    shared: &'s Shared<S>,
-    /// Uncached reads.
-    pub reader: S::Reader<'s>,
-}
-
-/// A shared record.
-pub struct SharedPath(Arc<LeafPath>);
-
-impl std::ops::Deref for SharedPath {
-    type Target = LeafPath;
-    fn deref(&self) -> &LeafPath {
-        &self.0
-    }
-}
-
-impl<'s, S: Store> LeafPaths for Records<'s, S> {
-    type Error = DirectoryError;
-    type Path<'a>
-        = SharedPath
-    where
-        Self: 'a;
-
-    fn leaf_path(&self, id: LeafId) -> Result<SharedPath, DirectoryError> {
-        if let Some(path) = self.shared.paths.get(&id) {
-            return Ok(SharedPath(path));
+    /// Keeps pages that were just written.
+    pub fn remember(&self, pages: Vec<NewPage>) {
+        for NewPage { id, page, .. } in pages {
+            self.caches.pages.insert(id, Arc::new(page));
         }
-        let path = Arc::new(
-            self.reader
-                .leaf_path(id)?
-                .ok_or_else(|| missing("leaf", id))?,
-        );
-        self.shared.paths.insert(id, Arc::clone(&path));
-        Ok(SharedPath(path))
     }
 }
 
@@ -379,133 +314,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn missing(what: &str, id: u64) -> StoreError {
     StoreError::Damaged(format!("{what} {id} is missing"))
-}
-
-/// The directory at one published head.
-pub struct Snapshot<'s, S: Store + 's> {
-    shared: &'s Shared<S>,
-    head: Arc<TreeHead>,
-    auditor: Option<AuditorTreeHead>,
-    records: Records<'s, S>,
-}
-
-impl<S: Store> Snapshot<'_, S> {
-    fn row(&self, label: &[u8], version: u32) -> Result<Option<VersionRow>, DirectoryError> {
-        let row = self.records.reader.version(label, version)?;
-        let size = self.head.tree_size;
-        let known = row.filter(|row| row.position < size);
-        Ok(known.map(|row| VersionRow {
-            removed: row.removed.filter(|removed| *removed < size),
-            ..row
-        }))
-    }
-
-    fn reader(&self) -> &impl Reader {
-        &self.records.reader
-    }
-}
-
-impl<'s, S: Store> Directory for Snapshot<'s, S> {
-    type Error = DirectoryError;
-    type Paths = Records<'s, S>;
-
-    fn config(&self) -> &Configuration {
-        &self.shared.config
-    }
-
-    fn tree_head(&self) -> &TreeHead {
-        &self.head
-    }
-
-    fn auditor_tree_head(&self) -> Option<&AuditorTreeHead> {
-        self.auditor.as_ref()
-    }
-
-    fn log_entry(&self, position: u64) -> Result<LogEntry, DirectoryError> {
-        let entry = self.reader().log_entry(position)?;
-        Ok(entry.ok_or_else(|| missing("log entry", position))?.0)
-    }
-
-    fn log_subtree(&self, subtree: Subtree) -> Result<HashValue, DirectoryError> {
-        let value = self.reader().log_subtree(subtree)?;
-        Ok(value.ok_or_else(|| missing("log node", subtree.node_number()))?)
-    }
-
-    fn paths(&self) -> &Records<'s, S> {
-        &self.records
-    }
-
-    fn prefix_root(&self, position: u64) -> Result<Option<Node>, DirectoryError> {
-        if position < self.shared.dropped() {
-            return Err(Refusal::Expired.into());
-        }
-        let entry = self.reader().log_entry(position)?;
-        Ok(entry.ok_or_else(|| missing("log entry", position))?.1)
-    }
-
-    fn changes(&self, position: u64) -> Result<Changes, DirectoryError> {
-        let mut changes = Changes::default();
-        for id in self.reader().changes(position)? {
-            let path = self.records.leaf_path(id)?;
-            match path.occupant() {
-                Some(leaf) => changes.added.push(leaf),
-                None => changes.removed.push(path.leaf),
-            }
-        }
-        Ok(changes)
-    }
-
-    fn greatest_version(&self, label: &[u8]) -> Result<Option<u32>, DirectoryError> {
-        Ok(self.reader().greatest_version(label, self.head.tree_size)?)
-    }
-
-    fn version(&self, label: &[u8], version: u32) -> Result<Option<StoredVersion>, DirectoryError> {
-        let Some(row) = self.row(label, version)? else {
-            return Ok(None);
-        };
-        let path = self.records.leaf_path(row.leaf)?;
-        Ok(Some(StoredVersion {
-            position: row.position,
-            leaf: path.leaf,
-            removed: row.removed,
-        }))
-    }
-
-    fn value(&self, label: &[u8], version: u32) -> Result<(Opening, UpdateValue), DirectoryError> {
-        let row = self.row(label, version)?.ok_or(Refusal::NotFound)?;
-        let value = self.reader().value(row.leaf)?;
-        match value {
-            Some(value) => Ok(value),
-            None if self.reader().is_deleted(row.leaf)? => Err(Refusal::Deleted.into()),
-            None if self.shared.config.maximum_lifetime.is_some() => Err(Refusal::Expired.into()),
-            None => Err(missing("opening", row.leaf).into()),
-        }
-    }
-
-    fn vrf_output(&self, label: &[u8], version: u32) -> Result<HashValue, DirectoryError> {
-        match self.shared.proofs.get(&(Arc::from(label), version)) {
-            Some(proof) => Ok(proof.0),
-            None => Ok(self
-                .shared
-                .vrf
-                .output(&VrfInput { label, version }.to_bytes()?)),
-        }
-    }
-
-    fn vrf_proof(
-        &self,
-        label: &[u8],
-        version: u32,
-    ) -> Result<(HashValue, Vec<u8>), DirectoryError> {
-        let key = (Arc::from(label), version);
-        if let Some(proof) = self.shared.proofs.get(&key) {
-            return Ok((*proof).clone());
-        }
-        let proof = self
-            .shared
-            .vrf
-            .prove(&VrfInput { label, version }.to_bytes()?);
-        self.shared.proofs.insert(key, Arc::new(proof.clone()));
-        Ok(proof)
-    }
 }
