@@ -20,6 +20,9 @@ use overt_server::store::{
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A Key Transparency directory: publishes every user's public keys in an append-only log and
 /// answers every query with a proof.
 ///

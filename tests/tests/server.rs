@@ -282,3 +282,36 @@ async fn no_more_versions_at_once_than_one_response_can_prove() {
         .await;
     assert_eq!(fewer.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn long_responses_are_compressed_for_those_who_accept_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).unwrap();
+    let mut user = User::new(&server.url, Some(TOKEN)).await.unwrap();
+    user.own(&server.url, "alice").await.unwrap();
+    user.update(&server.url, "alice", &[7; 5_000])
+        .await
+        .unwrap();
+    let ask = async |encoding: &str| {
+        let request = SearchRequest {
+            last: None,
+            label: b"alice".to_vec(),
+            version: None,
+        };
+        let http = reqwest::Client::builder().no_zstd().build().unwrap();
+        let answer = http
+            .post(format!("{}/v1/search", server.url))
+            .header("accept-encoding", encoding)
+            .body(request.to_bytes().unwrap())
+            .send()
+            .await
+            .unwrap();
+        answer.bytes().await.unwrap()
+    };
+    let (plain, zstd) = (ask("identity").await, ask("zstd").await);
+    assert!(plain.len() > 5_000 && zstd.len() < 1_500);
+    assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "RFC 8878");
+    // The client of these tests accepts it, and gets what was meant.
+    let found = user.search(&server.url, "alice", None).await.unwrap();
+    assert_eq!(found.value(), [7; 5_000]);
+}

@@ -28,6 +28,8 @@ pub struct Modified {
 pub struct NewPage {
     /// Its name.
     pub id: PageId,
+    /// The version before, if there is one.
+    pub replaces: Option<PageId>,
     /// What is written.
     pub record: PageRecord,
     /// The page.
@@ -152,7 +154,8 @@ where
         if leaves.len() > MAX_LEAVES {
             let mut next = Draft::new(Box::new(Inner::empty()), depth);
             self.place(&mut next, &leaves);
-            return self.finish(None, next);
+            next.changed = u16::MAX;
+            return self.finish(base.map(|(base, _)| base), next);
         }
         let rise = match leaves.as_slice() {
             [] => return None,
@@ -171,14 +174,26 @@ where
             None => page.whole(),
             Some(((base, _), batch)) => page.based(base, Content::Changes(batch.to_vec())),
         };
-        Some(self.write(page, record, rise))
+        let replaces = base.map(|((id, _), _)| id);
+        Some(self.write(replaces, page, record, rise))
     }
 
-    fn write(&mut self, page: Page, record: PageRecord, rise: usize) -> Child {
+    fn write(
+        &mut self,
+        replaces: Option<PageId>,
+        page: Page,
+        record: PageRecord,
+        rise: usize,
+    ) -> Child {
         let id = self.next_id;
         self.next_id = id.saturating_add(1);
         let value = page.value();
-        self.new.push(NewPage { id, record, page });
+        self.new.push(NewPage {
+            id,
+            replaces,
+            record,
+            page,
+        });
         Child {
             node: Node { id, value },
             rise: u8::try_from(rise).unwrap_or(u8::MAX),
@@ -254,6 +269,7 @@ where
             return None;
         }
         inner.compute(changed);
+        let replaces = base.map(|(id, _)| id);
         let few = changed.count_ones() < (SLOTS as u32) / 2;
         let base = base.filter(|(_, records)| few && *records < MAX_INNER_RECORDS);
         let is_changed = |slot: u8| changed.checked_shr(slot.into()).is_some_and(|m| m & 1 == 1);
@@ -270,7 +286,7 @@ where
             None => page.whole(),
             Some((base, _)) => page.based(base, Content::Slots(differing)),
         };
-        Some(self.write(page, record, 0))
+        Some(self.write(replaces, page, record, 0))
     }
 }
 

@@ -282,6 +282,11 @@ impl Page {
         })
     }
 
+    /// Where the page begins.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// The value of the page's highest node.
     pub fn value(&self) -> HashValue {
         match &self.body {

@@ -50,7 +50,10 @@ impl MemoryPages {
     }
 
     pub fn extend(&mut self, pages: Vec<NewPage>) {
-        for NewPage { id, record, page } in pages {
+        for NewPage {
+            id, record, page, ..
+        } in pages
+        {
             self.put(id, &record);
             assert_eq!(
                 self.0[&id], page,

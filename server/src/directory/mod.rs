@@ -302,9 +302,7 @@ impl<S: Store> Shared<S> {
 
     /// Keeps pages that were just written.
     pub fn remember(&self, pages: Vec<NewPage>) {
-        for NewPage { id, page, .. } in pages {
-            self.caches.pages.insert(id, Arc::new(page));
-        }
+        self.caches.written(pages);
     }
 }
 

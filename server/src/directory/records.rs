@@ -67,12 +67,12 @@ impl<'s, S: Store> Pages for Records<'s, S> {
         Self: 'a;
 
     fn page(&self, id: PageId) -> Result<SharedPage, DirectoryError> {
-        let pages = &self.caches.pages;
-        if let Some(page) = pages.get(&id) {
+        if let Some(page) = self.caches.page(id) {
             return Ok(SharedPage(page));
         }
-        let page = Arc::new(stored_page(&self.reader, id, |id| pages.get(&id))?);
-        pages.insert(id, Arc::clone(&page));
+        let page = stored_page(&self.reader, id, |id| self.caches.page(id))?;
+        let page = Arc::new(page);
+        self.caches.read(id, Arc::clone(&page));
         Ok(SharedPage(page))
     }
 }

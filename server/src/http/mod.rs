@@ -21,11 +21,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use overt_protocol::descriptor::Descriptor;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::access::Lookups;
 use crate::directory::Shared;
 use crate::sequencer::Updates;
 use crate::store::Store;
+
+/// Bytes below which a response is sent as it is.
+const MIN_COMPRESSED: u64 = 1_024;
 
 /// What the handlers share.
 pub struct Api<S> {
@@ -81,6 +86,7 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
         .route("/v1/auditor-updates", get(audit::updates::<S>))
         .route("/v1/tree-head", get(audit::tree_head::<S>))
         .route("/v1/auditor-head", post(audit::put_head::<S>))
+        .layer(compression())
         .layer(DefaultBodyLimit::max(limits.max_body))
         .layer(
             ServiceBuilder::new()
@@ -100,4 +106,12 @@ pub fn router<S: Store>(api: Arc<Api<S>>, limits: Limits) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(CatchPanicLayer::custom(problem::panicked))
         .with_state(api)
+}
+
+/// Proofs for several log entries repeat most of each other's hashes: `Content-Encoding: zstd` leaves
+/// out what is repeated, for clients that accept it.
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(MIN_COMPRESSED))
 }

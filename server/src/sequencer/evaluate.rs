@@ -1,6 +1,6 @@
 //! Deciding about updates, and computing what they add to the prefix tree, on all cores.
 
-use overt_protocol::codec::Encode;
+use overt_protocol::codec::{Encode, EncodeError};
 use overt_protocol::provider::{Refusal, SKIPPED};
 use overt_protocol::suite::{self, VerifyingKey};
 use overt_protocol::update::NewVersions;
@@ -194,10 +194,16 @@ impl<S: Store> Sequencer<S> {
         }
         let alphas: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let mut outputs = self.shared.vrf.outputs(&alphas).into_iter();
+        // One look at the operating system for all, which costs as much as a hash or two.
+        let mut openings = random_openings(inputs.len()).map(Vec::into_iter);
         checked
             .into_iter()
             .map(|(waiting, place)| {
                 let result = place.and_then(|place| {
+                    let fail = |error| Err(UpdateError::Directory(error));
+                    let openings = openings
+                        .as_mut()
+                        .map_err(|refusal| fail((*refusal).into()))?;
                     let mut versions = Vec::new();
                     let submission = &waiting.submission;
                     let mut promised = match &waiting.answer {
@@ -206,9 +212,11 @@ impl<S: Store> Sequencer<S> {
                     };
                     for (version, value) in (place.first..).zip(values(&place, submission)) {
                         let vrf_output = outputs.next().unwrap_or_default();
+                        let random = openings.next().unwrap_or_default();
+                        let opening = promised.next().unwrap_or(random);
                         let (new, commitment) =
-                            new_version(&submission.label, version, value, promised.next())
-                                .map_err(|e| Err(UpdateError::Directory(e)))?;
+                            new_version(&submission.label, version, value, opening)
+                                .map_err(|error| fail(error.into()))?;
                         let leaf = PrefixLeaf {
                             vrf_output,
                             commitment,
@@ -236,8 +244,8 @@ fn new_version(
     label: &[u8],
     version: u32,
     update: Option<&UpdateValue>,
-    promised: Option<Opening>,
-) -> Result<(Created, [u8; suite::NH]), DirectoryError> {
+    opening: Opening,
+) -> Result<(Created, [u8; suite::NH]), EncodeError> {
     let new = |opened: Option<(Opening, UpdateValue)>| Created {
         label: label.to_vec(),
         version,
@@ -246,7 +254,6 @@ fn new_version(
     let Some(update) = update else {
         return Ok((new(None), SKIPPED));
     };
-    let opening = promised.map_or_else(random_opening, Ok)?;
     let committed = CommitmentValue {
         opening: &opening,
         label,
@@ -257,10 +264,10 @@ fn new_version(
     Ok((new(Some((opening, update.clone()))), commitment))
 }
 
-/// The opening of a new commitment. None is derivable from anything that lives on.
-pub(super) fn random_opening() -> Result<Opening, DirectoryError> {
-    let mut opening = [0; suite::NC];
-    getrandom::fill(&mut opening)
+/// The openings of new commitments. None is derivable from anything that lives on.
+pub(super) fn random_openings(count: usize) -> Result<Vec<Opening>, Refusal> {
+    let mut openings = vec![Opening::default(); count];
+    getrandom::fill(openings.as_flattened_mut())
         .map_err(|_| Refusal::Damaged("the operating system gives no randomness"))?;
-    Ok(opening)
+    Ok(openings)
 }

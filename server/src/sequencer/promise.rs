@@ -6,7 +6,7 @@ use overt_protocol::receipt::{Promised, Receipt, commitment};
 use overt_protocol::wire::UpdateValue;
 
 use crate::error::DirectoryError;
-use crate::sequencer::evaluate::random_opening;
+use crate::sequencer::evaluate::random_openings;
 use crate::sequencer::{Acknowledged, Answer, Sequencer, Submission, UpdateError, Waiting, answer};
 use crate::store::{Promise, Store};
 
@@ -124,13 +124,14 @@ impl<S: Store> Sequencer<S> {
 }
 
 fn promises(first: u32, submission: &Submission) -> Result<Vec<Promise>, DirectoryError> {
+    let openings = random_openings(submission.values.len())?;
     (first..)
-        .zip(&submission.values)
-        .map(|(version, update)| {
+        .zip(submission.values.iter().zip(openings))
+        .map(|(version, (update, opening))| {
             Ok(Promise {
                 label: submission.label.clone(),
                 version,
-                opening: random_opening()?,
+                opening,
                 value: update.value.clone(),
             })
         })

@@ -74,9 +74,9 @@ impl<'r> Akd<'r> {
             .map_err(|error| anyhow::anyhow!("{error:?}"))
     }
 
-    /// Bytes of a proof in its own encoding.
-    pub fn size(proof: &LookupProof) -> anyhow::Result<usize> {
-        Ok(proto::LookupProof::from(proof).write_to_bytes()?.len())
+    /// A proof in its own encoding.
+    pub fn bytes(proof: &LookupProof) -> anyhow::Result<Vec<u8>> {
+        Ok(proto::LookupProof::from(proof).write_to_bytes()?)
     }
 
     /// Proves all versions of a label.

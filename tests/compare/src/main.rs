@@ -15,6 +15,9 @@ use measure::{Pair, Samples, cpu};
 use overt::Overt;
 use overt_protocol::auditor::AuditorState;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A label and its new value.
 type Change = (Vec<u8>, Vec<u8>);
 
@@ -36,6 +39,9 @@ struct Arguments {
     /// Versions in the history of a label.
     #[arg(long, default_value_t = 100)]
     versions: usize,
+    /// Changes in a day: how much time passes between log entries.
+    #[arg(long, default_value_t = 10_000)]
+    per_day: u64,
     /// Memory for Overt's caches, in MiB.
     #[arg(long, default_value_t = 256)]
     cache: u64,
@@ -63,7 +69,13 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     let folder = tempfile::tempdir()?;
     let cache = arguments.cache << 20;
-    let mut overt = Overt::new(&runtime, folder.path(), arguments.batch, cache)?;
+    let mut overt = Overt::new(
+        &runtime,
+        folder.path(),
+        arguments.batch,
+        arguments.per_day,
+        cache,
+    )?;
     let mut akd = Akd::new(&runtime)?;
 
     fill(&arguments, &runtime, &mut overt, &mut akd)?;
@@ -73,7 +85,7 @@ fn main() -> anyhow::Result<()> {
     );
     println!("|---|---|---|---|");
     updates(&arguments, &runtime, &mut overt, &mut akd)?;
-    lookups(&arguments, &overt, &akd)?;
+    lookups(&arguments, &runtime, &mut overt, &mut akd)?;
     history(&arguments, &runtime, &mut overt, &mut akd)
 }
 
@@ -124,7 +136,8 @@ fn updates(
                 }
             };
             vrf.time(cpu(|| overt.vrf_outputs(&changes)).0, batch);
-            let (took, done) = cpu(|| overt.publish(runtime, &changes));
+            let submissions = overt.submissions(&changes);
+            let (took, done) = cpu(|| overt.submit(runtime, submissions));
             done?;
             update.overt.time(took, batch);
             let (took, done) = cpu(|| akd.publish(&changes));
@@ -160,13 +173,30 @@ fn updates(
     Ok(())
 }
 
-fn lookups(arguments: &Arguments, overt: &Overt, akd: &Akd<'_>) -> anyhow::Result<()> {
-    let [mut first, mut again, mut verify, mut verify_new, mut bytes]: [Pair; 5] =
-        Default::default();
+/// Lookups of users who know the head, at another size of the tree in each round: how many log entries
+/// are searched depends on it.
+fn lookups(
+    arguments: &Arguments,
+    runtime: &tokio::runtime::Runtime,
+    overt: &mut Overt,
+    akd: &mut Akd<'_>,
+) -> anyhow::Result<()> {
+    let [
+        mut first,
+        mut again,
+        mut verify,
+        mut verify_new,
+        mut bytes,
+        mut zstd,
+    ]: [Pair; 6] = Default::default();
     let count = arguments.lookups;
-    let known = overt.verify(None, &overt.respond(&label(0), None, None)?)?;
-    let last = Some(known.tree_size());
     for round in 0..arguments.rounds {
+        let from = 2 * arguments.labels + round * arguments.batch;
+        let new = changes(from..from + arguments.batch, 0);
+        overt.publish(runtime, &new)?;
+        akd.publish(&new)?;
+        let known = overt.verify(None, &overt.respond(&label(0), None, None)?)?;
+        let last = Some(known.tree_size());
         // Labels of one version, spread over the directory: none was changed or looked up.
         let step = arguments.labels / count / arguments.rounds;
         let labels: Vec<_> = (0..count)
@@ -200,9 +230,13 @@ fn lookups(arguments: &Arguments, overt: &Overt, akd: &Akd<'_>) -> anyhow::Resul
             .size(responses.iter().map(|(_, bytes)| bytes.len()).sum(), count);
         let sizes = proofs
             .iter()
-            .map(|(proof, _)| Akd::size(proof))
+            .map(|(proof, _)| Ok(Akd::bytes(proof)?.len()))
             .sum::<anyhow::Result<usize>>();
         bytes.akd.size(sizes?, count);
+        let ours = responses.iter().map(|(_, bytes)| compressed(bytes));
+        zstd.overt.size(ours.sum::<anyhow::Result<usize>>()?, count);
+        let theirs = proofs.iter().map(|(p, _)| compressed(&Akd::bytes(p)?));
+        zstd.akd.size(theirs.sum::<anyhow::Result<usize>>()?, count);
         let (took, done) = cpu(|| {
             responses
                 .iter()
@@ -226,9 +260,15 @@ fn lookups(arguments: &Arguments, overt: &Overt, akd: &Akd<'_>) -> anyhow::Resul
     first.print("lookup, made the first time", "µs");
     again.print("lookup, made again", "µs");
     bytes.print("lookup, user who knows the head", "bytes");
+    zstd.print("lookup, user who knows the head, zstd", "bytes");
     verify.print("lookup, verified by a user who knows the head", "µs");
     verify_new.print("lookup, verified by a new user", "µs");
     Ok(())
+}
+
+/// The size as HTTP sends it to whoever accepts `zstd`.
+fn compressed(bytes: &[u8]) -> anyhow::Result<usize> {
+    Ok(zstd::bulk::compress(bytes, 1)?.len())
 }
 
 /// All versions of a label: akd proves them at once, Overt each by a search.

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use overt_protocol::auditor::{AuditError, AuditorState};
-use overt_protocol::clock::{Clock, SystemClock};
+use overt_protocol::clock::Clock;
 use overt_protocol::codec::{Decode, Encode};
 use overt_protocol::head_log::key::{SignatureType, SignerKey};
 use overt_protocol::head_log::tree::CompactRange;
@@ -32,9 +34,26 @@ const TOKEN: &str = "the operator";
 const ORIGIN: &str = "compare.example/overt";
 const DAY: u64 = 24 * 3_600_000;
 
+/// When the directory began.
+const BEGAN: u64 = 1_760_000_000_000;
+
+/// Time passes with the changes.
+#[derive(Debug)]
+struct Calendar {
+    changes: AtomicU64,
+    per_day: u64,
+}
+
+impl Clock for Calendar {
+    fn now(&self) -> u64 {
+        BEGAN + self.changes.load(Ordering::Relaxed) * DAY / self.per_day
+    }
+}
+
 /// A directory, and what its users and its auditor keep.
 pub struct Overt {
     shared: Arc<Shared<SqliteStore>>,
+    clock: Arc<Calendar>,
     updates: Updates,
     verifier: Verifier,
     versions: HashMap<Vec<u8>, u32>,
@@ -42,7 +61,13 @@ pub struct Overt {
 
 impl Overt {
     /// A new directory. Batches end with the update that completes `batch`.
-    pub fn new(runtime: &Runtime, folder: &Path, batch: usize, cache: u64) -> anyhow::Result<Self> {
+    pub fn new(
+        runtime: &Runtime,
+        folder: &Path,
+        batch: usize,
+        per_day: u64,
+        cache: u64,
+    ) -> anyhow::Result<Self> {
         let signing = SigningKey::from_bytes(SUITE, &[0x11; 32])?;
         let vrf = VrfSecretKey::from_bytes(SUITE, &[0x22; 32])?;
         let config = Configuration {
@@ -55,12 +80,16 @@ impl Overt {
             reasonable_monitoring_window: DAY,
             maximum_lifetime: None,
         };
+        let clock = Arc::new(Calendar {
+            changes: AtomicU64::new(0),
+            per_day,
+        });
         let store = SqliteStore::open(&folder.join("overt.sqlite3"))?;
         let shared = Arc::new(Shared::new(
             store,
             config.clone(),
             vrf,
-            Arc::new(SystemClock),
+            Arc::clone(&clock) as Arc<dyn Clock>,
             cache,
         ));
         let access = Token {
@@ -104,40 +133,50 @@ impl Overt {
         runtime.spawn(sequencer.run());
         Ok(Self {
             shared,
+            clock,
             updates,
             verifier: Verifier::new(config)?,
             versions: HashMap::new(),
         })
     }
 
-    /// Makes the changes in one batch; all are durable and published afterwards.
-    pub fn publish(&mut self, runtime: &Runtime, changes: &[Change]) -> anyhow::Result<()> {
-        let waiting: Vec<_> = changes
-            .iter()
-            .map(|(label, value)| {
-                let submission = Submission {
-                    label: label.clone(),
-                    greatest_version: self.versions.get(label).copied(),
-                    values: vec![UpdateValue {
-                        value: value.clone(),
-                        signature: None,
-                    }],
-                    signed_version: None,
-                };
-                let updates = self.updates.clone();
-                let token = Some(TOKEN.to_owned().into());
-                runtime.spawn(async move { updates.update(submission, token).await })
-            })
-            .collect();
-        for one in waiting {
-            let outcome = runtime.block_on(one)??;
-            anyhow::ensure!(matches!(outcome, Outcome::Created(_)), "behind");
-        }
-        for (label, _) in changes {
-            let next = self.versions.get(label).map_or(0, |version| version + 1);
+    /// What asks for the changes.
+    pub fn submissions(&mut self, changes: &[Change]) -> Vec<Submission> {
+        let submission = |(label, value): &Change| {
+            let known = self.versions.get(label).copied();
+            let next = known.map_or(0, |version| version + 1);
             self.versions.insert(label.clone(), next);
+            Submission {
+                label: label.clone(),
+                greatest_version: known,
+                values: vec![UpdateValue {
+                    value: value.clone(),
+                    signature: None,
+                }],
+                signed_version: None,
+            }
+        };
+        changes.iter().map(submission).collect()
+    }
+
+    /// Makes changes in one batch; all are durable and published afterwards.
+    pub fn submit(&self, runtime: &Runtime, submissions: Vec<Submission>) -> anyhow::Result<()> {
+        let count = u64::try_from(submissions.len())?;
+        self.clock.changes.fetch_add(count, Ordering::Relaxed);
+        let waiting = submissions.into_iter().map(|submission| {
+            let token = Some(TOKEN.to_owned().into());
+            self.updates.update(submission, token)
+        });
+        for outcome in runtime.block_on(join_all(waiting)) {
+            anyhow::ensure!(matches!(outcome?, Outcome::Created(_)), "behind");
         }
         Ok(())
+    }
+
+    /// Both.
+    pub fn publish(&mut self, runtime: &Runtime, changes: &[Change]) -> anyhow::Result<()> {
+        let submissions = self.submissions(changes);
+        self.submit(runtime, submissions)
     }
 
     /// VRF outputs of new labels, as the sequencer computes them, on one core.
@@ -178,7 +217,7 @@ impl Overt {
     ) -> anyhow::Result<TreeState> {
         Ok(self
             .verifier
-            .search(state, request, response, SystemClock.now())?
+            .search(state, request, response, self.clock.now())?
             .state)
     }
 

@@ -79,7 +79,7 @@ impl SqliteStore {
     /// Opens or creates the database file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let writer = Connection::open(path)?;
-        configure(&writer)?;
+        configure(&writer, WRITER_CACHE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         let id: i32 = writer.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -109,7 +109,7 @@ impl SqliteStore {
         }
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
-            labels: Labels::open(&writer)?,
+            labels: Labels::open(path, &writer)?,
             idle: Mutex::new(Vec::new()),
             writer: Mutex::new(writer),
         })))
@@ -150,17 +150,32 @@ impl SqliteStore {
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a connection for later, unless there are enough.
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn configure(connection: &Connection) -> Result<(), StoreError> {
+/// Memory for pages of the database, in KiB: of the writer, which alone keeps them from one transaction
+/// to the next; and of a reader. What is read again and again is cached elsewhere, decoded.
+const WRITER_CACHE: i64 = 32 << 10;
+const READER_CACHE: i64 = 1 << 10;
+/// Readers that are kept for later.
+const MAX_IDLE: usize = 64;
+
+fn configure(connection: &Connection, cache: i64) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(32);
     // Plans do not depend on what is bound: statements would be prepared anew for every value.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "cache_size", -cache)?;
     Ok(())
 }
 
@@ -176,7 +191,7 @@ impl Store for SqliteStore {
             None => {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 let connection = Connection::open_with_flags(&self.0.path, flags)?;
-                configure(&connection)?;
+                configure(&connection, READER_CACHE)?;
                 connection
             }
         };

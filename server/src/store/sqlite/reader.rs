@@ -43,7 +43,7 @@ impl Drop for SqliteReader<'_> {
                 .and_then(|mut end| end.execute([]));
             // One that is still in a transaction would see the past for ever.
             if ended.is_ok() {
-                self.store.idle().push(connection);
+                self.store.keep(connection);
             }
         }
     }
