@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
@@ -16,7 +16,7 @@ use rand::RngExt;
 use serde::Serialize;
 
 use crate::directory::{TOKEN, label, value};
-use crate::generator::Failure;
+use crate::generator::{Failure, lock};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// One of so many lookups is verified.
@@ -355,11 +355,6 @@ async fn post(
         200 => Ok(body.to_vec()),
         _ => Err(Failure::Status(status)),
     }
-}
-
-/// A task that panicked leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn now() -> u64 {

@@ -2,7 +2,7 @@
 //! counts from then. So a server that stalls is charged with everything that had to wait for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -45,6 +45,7 @@ pub enum Failure {
 /// What became of all requests.
 #[derive(Debug, Clone)]
 pub struct Measured<K> {
+    empty: Histogram<u64>,
     /// From due to answered, in microseconds, of requests that were answered.
     latencies: BTreeMap<K, Histogram<u64>>,
     /// The others, and answers that do not verify.
@@ -52,23 +53,19 @@ pub struct Measured<K> {
 }
 
 impl<K: Ord> Measured<K> {
-    fn new() -> Self {
-        Self {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            empty: Histogram::new_with_max(LONGEST, 3)?,
             latencies: BTreeMap::new(),
             errors: BTreeMap::new(),
-        }
+        })
     }
 
-    fn answered(&mut self, kind: K, latency: Duration) -> anyhow::Result<()> {
-        let histogram = match self.latencies.entry(kind) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Histogram::new_with_max(LONGEST, 3)?)
-            }
-        };
+    fn answered(&mut self, kind: K, latency: Duration) {
+        let histogram = self.latencies.entry(kind);
+        let histogram = histogram.or_insert_with(|| self.empty.clone());
         let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
         histogram.saturating_record(micros);
-        Ok(())
     }
 
     fn failed(&mut self, failure: Failure) {
@@ -97,8 +94,8 @@ pub async fn until(due: Instant) {
     async_io::Timer::at(due.into_std()).await;
 }
 
-/// Asks at this pace. `wait` waits for a moment. `ask` makes a request of its number, from 0, and says of what kind it is; the
-/// answer comes with how to check it, which is not part of the latency.
+/// Asks at this pace. `wait` waits for a moment. `ask` makes a request of its number, from 0, and says
+/// of what kind it is; the answer comes with how to check it, which is not part of the latency.
 pub async fn run<K, A, C>(
     pace: &Pace,
     wait: impl AsyncFn(Instant),
@@ -110,7 +107,7 @@ where
     A: Future<Output = Result<C, Failure>> + Send + 'static,
     C: FnOnce() -> Result<(), Failure> + Send + 'static,
 {
-    let measured = Arc::new(Mutex::new(Measured::new()));
+    let measured = Arc::new(Mutex::new(Measured::new()?));
     let free = Arc::new(Semaphore::new(pace.in_flight));
     let began = Instant::now();
     let total = (pace.rate * pace.duration.as_secs_f64()) as u64;
@@ -129,8 +126,7 @@ where
             let answer = answer.await;
             let latency = due.elapsed();
             let checked = answer.and_then(|check| {
-                // The only failure is a histogram that cannot be made, which the first shows.
-                let _ = lock(&measured).answered(kind, latency);
+                lock(&measured).answered(kind, latency);
                 check()
             });
             if let Err(failure) = checked {
@@ -145,7 +141,7 @@ where
 }
 
 /// A task that panicked leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

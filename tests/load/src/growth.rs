@@ -213,10 +213,6 @@ impl Growing {
                 _ = often.tick() => rss = rss.max(usage(server.pid())?.rss),
             }
         };
-        ensure!(
-            clients.verified() > 0 || count == 0,
-            "no answer was verified"
-        );
         server.stop()?;
         Ok((rss, first, again))
     }

@@ -131,6 +131,26 @@ impl Memory {
     }
 }
 
+/// The greatest rate that is kept up with, to a sixteenth or better: doubles it until it is too much,
+/// then halves the interval in between.
+async fn greatest(
+    first: f64,
+    mut keeps_up: impl AsyncFnMut(f64) -> anyhow::Result<bool>,
+) -> anyhow::Result<f64> {
+    let (mut enough, mut too_much) = (0.0, first);
+    while keeps_up(too_much).await? {
+        (enough, too_much) = (too_much, 2.0 * too_much);
+    }
+    for _ in 0..HALVED {
+        let rate = f64::midpoint(enough, too_much);
+        match keeps_up(rate).await? {
+            true => enough = rate,
+            false => too_much = rate,
+        }
+    }
+    Ok(enough)
+}
+
 fn median(samples: &[u64]) -> u64 {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
@@ -186,25 +206,23 @@ impl Load<'_> {
         Ok(measured)
     }
 
-    /// Doubles the rate until it is too much, then halves the interval in between.
     async fn maximum(&self) -> anyhow::Result<(f64, Vec<Step>)> {
         let mut steps = Vec::new();
-        let (mut enough, mut too_much) = (0.0, FIRST);
-        while self.keeps_up(too_much, &mut steps).await? {
-            (enough, too_much) = (too_much, 2.0 * too_much);
-        }
-        for _ in 0..HALVED {
-            let rate = f64::midpoint(enough, too_much);
-            match self.keeps_up(rate, &mut steps).await? {
-                true => enough = rate,
-                false => too_much = rate,
-            }
-        }
-        ensure!(enough > 0.0, "not even {too_much} requests a second");
-        Ok((enough, steps))
+        let keeps_up = async |rate| {
+            let step = self.step(rate).await?;
+            let kept_up = step.kept_up;
+            steps.push(step);
+            Ok(kept_up)
+        };
+        let maximum = greatest(FIRST, keeps_up).await?;
+        ensure!(
+            maximum > 0.0,
+            "not even {FIRST} requests a second, nor less"
+        );
+        Ok((maximum, steps))
     }
 
-    async fn keeps_up(&self, rate: f64, steps: &mut Vec<Step>) -> anyhow::Result<bool> {
+    async fn step(&self, rate: f64) -> anyhow::Result<Step> {
         self.bar.set_message(format!("is {rate:.0}/s too much?"));
         let duration = Duration::from_secs(self.arguments.step);
         let measured = self.run(rate, duration).await?;
@@ -212,13 +230,12 @@ impl Load<'_> {
         let p99: BTreeMap<_, _> = measured.kinds().map(p99).collect();
         let is_soon = |(kind, p99): (&Kind, &f64)| *p99 <= self.bound(*kind);
         let kept_up = measured.errors.is_empty() && p99.iter().all(is_soon);
-        steps.push(Step {
+        Ok(Step {
             rate,
             p99,
             errors: measured.errors.values().sum(),
             kept_up,
-        });
-        Ok(kept_up)
+        })
     }
 
     /// Milliseconds that 99 of 100 may take.
@@ -352,6 +369,25 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_greatest_rate_is_found_and_never_one_that_is_too_much() {
+        for limit in [51.0, 120.0, 3_333.0, 40_000.0] {
+            let found = greatest(FIRST, async |rate| Ok(rate <= limit))
+                .await
+                .unwrap();
+            assert!(
+                (limit * 15.0 / 16.0..=limit).contains(&found),
+                "{found} of {limit}"
+            );
+        }
+        // Below the first, it is found too.
+        let found = greatest(FIRST, async |rate| Ok(rate <= 30.0))
+            .await
+            .unwrap();
+        assert!((25.0..=30.0).contains(&found), "{found}");
+        assert_eq!(greatest(FIRST, async |_| Ok(false)).await.unwrap(), 0.0);
+    }
 
     #[test]
     fn memory_that_grows_shows_between_first_and_last_minute() {
