@@ -256,15 +256,15 @@ impl Default for Settings {
             tls_certificate: None,
             tls_key: None,
             batch_interval: Duration::from_millis(500),
-            batch_size: 10_000,
+            batch_size: 2_000,
             leaves_per_entry: 255,
-            queue: 20_000,
+            queue: 10_000,
             concurrency: 1024,
             max_body: 1 << 20,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),
             owner_monitor_limit: 64,
-            cache_mib: 256,
+            cache_mib: 192,
             log_format: LogFormat::Text,
         }
     }

@@ -30,7 +30,7 @@ pub const BEGAN: u64 = 1_760_000_000_000;
 /// The server's default.
 pub const WINDOW: u64 = 24 * 3_600_000;
 /// The server's default.
-pub const CACHE: u64 = 256 << 20;
+pub const CACHE: u64 = 192 << 20;
 /// Labels that are searched for again and again.
 pub const REPEATED: usize = 200;
 /// Labels that are searched for once.

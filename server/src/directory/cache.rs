@@ -34,8 +34,8 @@ impl Caches {
     pub(crate) fn new(bytes: u64) -> Self {
         let part = |share: u64| bytes / 32 * share;
         Self {
-            written: weighted(part(18), 1_600, PageWeight),
-            read: weighted(part(8), 1_600, PageWeight),
+            written: weighted(part(20), 1_600, PageWeight),
+            read: weighted(part(6), 1_600, PageWeight),
             entries: Cache::new(items(part(1), ENTRY)),
             subtrees: Cache::new(items(part(1), SUBTREE)),
             proofs: weighted(part(4), 260, ProofWeight),

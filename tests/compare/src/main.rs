@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     per_day: u64,
     /// Memory for Overt's caches, in MiB.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 192)]
     cache: u64,
 }
 

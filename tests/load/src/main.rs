@@ -6,8 +6,10 @@ mod directory;
 mod generator;
 mod growth;
 mod http;
+mod model;
 mod plot;
 mod process;
+mod scale;
 mod table;
 
 use std::borrow::Cow;
@@ -41,6 +43,7 @@ enum Command {
         #[arg(long, value_name = "FILE.svg")]
         plot: Option<PathBuf>,
     },
+    Scale(scale::Arguments),
 }
 
 /// A bar on standard error, if that is a terminal.
@@ -82,6 +85,13 @@ async fn main() -> anyhow::Result<()> {
             let report = growth::measure(&arguments, &bars, so_far).await?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&report)?);
+            }
+        }
+        Command::Scale(arguments) => {
+            let sizes = scale::predict(&arguments);
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&sizes)?),
+                false => print!("{}", scale::print(&sizes)),
             }
         }
     }
