@@ -295,9 +295,14 @@ impl<S: Store> Shared<S> {
         Ok(Snapshot::new(self, head, auditor, self.records()?))
     }
 
-    /// The prefix tree's pages, for the sequencer.
+    /// What never changes, cached.
     pub fn records(&self) -> Result<Records<'_, S>, StoreError> {
         Ok(Records::new(&self.caches, self.store.reader()?))
+    }
+
+    /// The same for the sequencer, which must drop it before it writes.
+    pub fn writing_records(&self) -> Result<Records<'_, S>, StoreError> {
+        Ok(Records::new(&self.caches, self.store.writing_reader()?))
     }
 
     /// Keeps pages that were just written.

@@ -477,7 +477,7 @@ impl<S: Store> Sequencer<S> {
         let mut accepted = accepted.into_iter().peekable();
         let timestamp = self.shared.clock.now();
         let mut retirement = self.retirement.clone();
-        let records = self.shared.records()?;
+        let records = self.shared.writing_records()?;
         loop {
             let position = batch.tip.size;
             let mut added: Vec<(PrefixLeaf, Option<Version>)> =

@@ -32,6 +32,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// A reader; waits for one if all are in use.
     fn reader(&self) -> Result<Self::Reader<'_>, StoreError>;
+    /// A reader for the sequencer, which must drop it before it writes. An engine may have one that
+    /// remembers more from one batch to the next.
+    fn writing_reader(&self) -> Result<Self::Reader<'_>, StoreError> {
+        self.reader()
+    }
     /// Whether other processes read it, which learn from it what is published.
     fn is_shared(&self) -> bool {
         false

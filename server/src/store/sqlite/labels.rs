@@ -263,6 +263,7 @@ impl Labels {
             if batch.len() >= AT_ONCE || row.is_none() {
                 batch.sort_unstable();
                 for (hash, id) in batch.drain(..) {
+                    self.known.add(hash);
                     insert.execute(params![hash, integer(id)?])?;
                 }
             }

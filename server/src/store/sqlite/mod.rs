@@ -21,6 +21,7 @@ use super::rows::{Segment, damaged, decode_tip, encode_leaves, encode_tip, encod
 use crate::head_log::HeadNode;
 use crate::store::{Batch, Promise, Published, Retained, Store, StoreError};
 use labels::Labels;
+use reader::Held;
 
 /// The tables. `leaf`, `page`, `log_entry` and `log_node` are only ever appended to, and pruned from
 /// the old end; `label` is in the order of labels' hashes.
@@ -195,7 +196,12 @@ impl Store for SqliteStore {
                 connection
             }
         };
-        SqliteReader::begin(self, waiting, connection)
+        SqliteReader::begin(self, waiting, Held::Pooled(connection))
+    }
+
+    fn writing_reader(&self) -> Result<SqliteReader<'_>, StoreError> {
+        let waiting = self.0.labels.waiting();
+        SqliteReader::begin(self, waiting, Held::Writer(self.writer()))
     }
 
     fn tip(&self) -> Result<Option<Tip>, StoreError> {

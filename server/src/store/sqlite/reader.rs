@@ -1,6 +1,7 @@
 //! Reads, on connections of their own.
 
 use std::ops::Deref;
+use std::sync::MutexGuard;
 
 use imbl::OrdSet;
 use overt_protocol::codec::Decode;
@@ -15,13 +16,20 @@ use super::SqliteStore;
 use crate::store::rows::{damaged, decode_leaves, integer, record_in};
 use crate::store::{Changed, Created, LeafRow, Reader, StoreError};
 
-/// A connection from the pool, in a transaction: all reads see one state, and the locks are taken
-/// once. Goes back when dropped.
+/// A connection in a transaction: all reads see one state, and the locks are taken once. When it is
+/// dropped, one from the pool goes back there.
 #[derive(Debug)]
 pub struct SqliteReader<'s> {
     store: &'s SqliteStore,
     waiting: OrdSet<([u8; 12], LeafId)>,
-    connection: Option<Connection>,
+    connection: Option<Held<'s>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Held<'s> {
+    Pooled(Connection),
+    /// The writer's, which nobody can write with meanwhile.
+    Writer(MutexGuard<'s, Connection>),
 }
 
 impl Deref for SqliteReader<'_> {
@@ -29,22 +37,23 @@ impl Deref for SqliteReader<'_> {
 
     #[allow(clippy::expect_used)]
     fn deref(&self) -> &Connection {
-        self.connection
-            .as_ref()
-            .expect("a reader has its connection until it is dropped")
+        match self.connection.as_ref() {
+            Some(Held::Pooled(connection)) => Some(connection),
+            Some(Held::Writer(connection)) => Some(&**connection),
+            None => None,
+        }
+        .expect("a reader has its connection until it is dropped")
     }
 }
 
 impl Drop for SqliteReader<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            let ended = connection
-                .prepare_cached("COMMIT")
-                .and_then(|mut end| end.execute([]));
-            // One that is still in a transaction would see the past for ever.
-            if ended.is_ok() {
-                self.store.keep(connection);
-            }
+        let ended = self
+            .prepare_cached("COMMIT")
+            .and_then(|mut end| end.execute([]));
+        // One that is still in a transaction would see the past for ever.
+        if let (Some(Held::Pooled(connection)), Ok(_)) = (self.connection.take(), ended) {
+            self.store.keep(connection);
         }
     }
 }
@@ -53,14 +62,15 @@ impl<'s> SqliteReader<'s> {
     pub(super) fn begin(
         store: &'s SqliteStore,
         waiting: OrdSet<([u8; 12], LeafId)>,
-        connection: Connection,
+        connection: Held<'s>,
     ) -> Result<Self, StoreError> {
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self {
+        let reader = Self {
             store,
             waiting,
             connection: Some(connection),
-        })
+        };
+        reader.prepare_cached("BEGIN")?.execute([])?;
+        Ok(reader)
     }
 
     fn one<T>(
