@@ -44,13 +44,15 @@ fn every_dependency_has_an_allowed_licence() {
         let licence = package["license"].as_str().unwrap_or("none given");
         // SPDX expressions, and the older `A/B` for `A OR B`.
         let expression = licence.replace('/', " OR ").replace(['(', ')'], " ");
-        let any = |all: &str| all.split(" AND ").all(|one| allowed.contains(&one.trim()));
+        // "+": that version or a later one, as one likes.
+        let is_allowed = |one: &str| allowed.contains(&one.trim().trim_end_matches('+'));
+        let any = |all: &str| all.split(" AND ").all(is_allowed);
         let conjunctions = licence.contains(") AND") || licence.contains("AND (");
         let fine = if conjunctions {
             // (A OR B) AND C: each part needs one allowed alternative.
             expression
                 .split(" AND ")
-                .all(|part| part.split(" OR ").any(|one| allowed.contains(&one.trim())))
+                .all(|part| part.split(" OR ").any(is_allowed))
         } else {
             expression.split(" OR ").any(any)
         };
